@@ -1,0 +1,23 @@
+"""labctl: a virtual network lab for cloud interconnection, on a real Linux kernel.
+
+The folders are the steps of one pipeline, and a module imports only what stands above it here:
+
+    errors       pure   what can go wrong, by who must act; each kind knows its exit code
+    codec        pure   frozen dataclasses to JSON and back
+    description  pure   what is WRITTEN: YAML text to typed documents, every fault at once
+    model        pure   what it MEANS, free of any provider: nodes, segments, routes, tunnels, NAT
+    kinds        pure   the clouds' nouns, one file each: fields, refusals, what they become in the model
+    plan         pure   what must EXIST: kernel objects, compiled from the model, compared, rendered
+    kernel              makes it exist: the only code that changes namespaces and their contents
+    services            programs inside namespaces: resolver, test servers, path watcher, supervisor
+    probes              is it TRUE: expectations and verdicts (pure), prober and captures, drills
+    guest               throw-away kernels (uml, kvm, tcg) that run this same labctl inside
+    state               a lab's run directory: lock, journal, keys, the applied plan
+    lab                 the stories: up, verify, down and the rest
+    report       pure   verdicts and plans to text and JSON
+    cli                 arguments to lab to report to exit code
+
+`tests/test_layers.py` holds this order, and the purity of the pure modules.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Arguments to lab to report to exit code."""

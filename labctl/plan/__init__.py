@@ -1,0 +1,1 @@
+"""What must exist in the kernel: objects, compiled from the model, compared, rendered."""

@@ -1,0 +1,277 @@
+"""What must exist: the union `KernelObject` of frozen dataclasses, the joint between the pure core and the kernel.
+
+`namespace` is always the node's own name in its lab ("vpc1"); the kernel package alone knows how that becomes a
+network namespace (`LAB-vpc1`). Device names are private to a namespace. Links are created up unless `up` is False,
+with IPv6 off and checksum offload off, so that what is captured is what was sent. Durations are milliseconds, rates
+bits per second, MTUs bytes.
+
+Each class has an `identity`: two objects with equal identity are the same thing, perhaps with other settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal
+
+from labctl.model.services import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace; its `lo` is up. `forwarding`: it routes (net.ipv4.ip_forward)."""
+
+    name: str
+    forwarding: bool = False
+
+    @property
+    def identity(self) -> Hashable:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """One value under /proc/sys inside a namespace, e.g. `net.ipv4.icmp_ratelimit` = "0"."""
+
+    namespace: str
+    name: str
+    value: str
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A bridge: a layer-2 segment. No spanning tree, no address ageing surprises, no host firewall hooks."""
+
+    namespace: str
+    name: str
+    mtu: int = 1500
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a veth pair; `master`: the bridge of the same namespace that it is a port of."""
+
+    namespace: str
+    name: str
+    mac: str
+    master: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Veth:
+    """A veth pair, both ends made in place."""
+
+    a: End
+    b: End
+    mtu: int = 1500
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.a.namespace, self.a.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Gre:
+    """A GRE tunnel device (RFC 2784, key RFC 2890). Path MTU discovery on."""
+
+    namespace: str
+    name: str
+    local: IPv4Address
+    remote: IPv4Address
+    mtu: int
+    key: int | None = None
+    ttl: int = 64
+    up: bool = True
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class XfrmInterface:
+    """An xfrm interface: what is routed into it meets only policies and states with its `if_id`."""
+
+    namespace: str
+    name: str
+    if_id: int
+    device: str
+    mtu: int
+    up: bool = True
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of a device."""
+
+    namespace: str
+    device: str
+    address: IPv4Interface
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.device, self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the main table. `via` or `device` or both for unicast; neither for unreachable and blackhole."""
+
+    namespace: str
+    to: IPv4Network
+    via: IPv4Address | None = None
+    device: str | None = None
+    type: Literal["unicast", "unreachable", "blackhole"] = "unicast"
+    metric: int = 0
+    source: IPv4Address | None = None
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.to, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class XfrmState:
+    """A security association (RFC 4301 section 4.4.2), ESP in tunnel mode.
+
+    `cipher` names the transform; `key` is a name in the lab's key ring, never the key itself.
+    """
+
+    namespace: str
+    source: IPv4Address
+    destination: IPv4Address
+    spi: int
+    cipher: Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1", "aes256-cbc-sha256"]
+    key: str
+    if_id: int
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.destination, self.spi)
+
+
+@dataclass(frozen=True, slots=True)
+class XfrmPolicy:
+    """An entry of the security policy database (RFC 4301 section 4.4.1).
+
+    `action` protect: through the tunnel `outer` (source, destination) of `if_id`; discard: drop what matches
+    (`if_id` 0: whatever did not come through a tunnel).
+    """
+
+    namespace: str
+    direction: Literal["in", "out", "fwd"]
+    source: IPv4Network
+    destination: IPv4Network
+    action: Literal["protect", "discard"]
+    if_id: int = 0
+    outer: tuple[IPv4Address, IPv4Address] | None = None
+    priority: int = 100
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.direction, self.source, self.destination, self.if_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """All iptables rules of a namespace, in iptables-restore form: `tables` maps a table to its lines.
+
+    Lines are chain policies (":FORWARD DROP [0:0]") and appended rules ("-A POSTROUTING ..."); COMMIT is implied.
+    """
+
+    namespace: str
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def identity(self) -> Hashable:
+        return self.namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """netem on what leaves a device: delay and its variation, in milliseconds."""
+
+    namespace: str
+    device: str
+    delay_ms: float
+    jitter_ms: float = 0.0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A labctl program that runs inside a namespace under the lab's supervisor."""
+
+    namespace: str
+    name: str
+    program: Program
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.name)
+
+
+KernelObject = (
+    Namespace
+    | Sysctl
+    | Bridge
+    | Veth
+    | Gre
+    | XfrmInterface
+    | Address
+    | Route
+    | XfrmState
+    | XfrmPolicy
+    | Ruleset
+    | Shaper
+    | Process
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every object of one lab, in an order in which each can be created after those before it."""
+
+    lab: str
+    objects: tuple[KernelObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A step: make `new`."""
+
+    new: KernelObject
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A step: remove `old`."""
+
+    old: KernelObject
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step: `old` and `new` have one identity; make it like `new`."""
+
+    old: KernelObject
+    new: KernelObject
+
+
+Step = Create | Delete | Change

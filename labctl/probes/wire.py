@@ -1,0 +1,228 @@
+"""What is asked of the prober and what it answers: one JSON object a line, see `labctl.codec`.
+
+Times are milliseconds of CLOCK_MONOTONIC, one clock for every process of a kernel, so that the instant of a fault
+and the instant of a packet can be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A place to capture. `name` is what a description calls it; several taps may share one name.
+
+    `direction` "in": only frames that arrive at `device` (a segment's ports: each frame once, where it enters);
+    "both": frames that arrive and frames that leave.
+    """
+
+    name: str
+    namespace: str
+    device: str
+    direction: Literal["in", "both"] = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """Ask `server`:53 for `name` `type`."""
+
+    server: IPv4Address
+    name: str
+    type: str = "A"
+    transport: Literal["udp", "tcp"] = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """Connect to `to`:`port` (a labctl test server), send `send` bytes that carry the marker, compare its digest.
+
+    `name`, where given, is resolved first by `server`, as an application would do.
+    """
+
+    port: int
+    to: IPv4Address | None = None
+    name: str = ""
+    server: IPv4Address | None = None
+    send: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Udp:
+    """Send one marked datagram to `to`:`port` (a labctl test server) and wait for it to come back."""
+
+    to: IPv4Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """One ICMP echo request with `size` bytes of data (marker included), DF set or not."""
+
+    to: IPv4Address
+    size: int = 56
+    df: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Put one forged, marked TCP SYN `source` to `to`:`port` on the wire, in clear, addressed to `via`'s MAC.
+
+    `via` is a neighbour of the sender. Nobody answers the sender: what counts is where the taps see the packet.
+    """
+
+    source: IPv4Address
+    to: IPv4Address
+    port: int
+    via: IPv4Address
+
+
+Action = Dns | Tcp | Udp | Ping | Inject
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Do `action` in the namespace of `node` while `taps` listen; give up after `timeout_ms`.
+
+    `linger_ms`: how long the taps go on after the action ended. `expect_silence`: keep the taps for the whole
+    timeout even when the action ends early, because an empty tap is part of the claim.
+    """
+
+    node: str
+    action: Action
+    taps: tuple[Tap, ...]
+    marker: str
+    timeout_ms: int
+    linger_ms: int = 30
+    expect_silence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Packets alike, as one tap saw them: how many, and when the first and the last.
+
+    `proto` is tcp, udp, icmp, esp, gre, arp or the IP protocol's number. Ports 0, `spi` 0, `icmp` "" where there are
+    none; `icmp` is "TYPE/CODE". `inner` is the packet inside GRE (and inside an ICMP error). `marked`: how many of
+    them carried the marker in clear, or are the probe's own TCP segments by both their ports. `hop_limit` is the TTL
+    of the first of them; `data` is the sum of their IP lengths.
+    """
+
+    tap: str
+    namespace: str
+    device: str
+    proto: str
+    src: str
+    dst: str
+    sport: int = 0
+    dport: int = 0
+    icmp: str = ""
+    spi: int = 0
+    inner: Flow | None = None
+    packets: int = 0
+    marked: int = 0
+    data: int = 0
+    hop_limit: int = 0
+    first_ms: float = 0.0
+    last_ms: float = 0.0
+    first_marked_ms: float = 0.0
+
+
+Outcome = Literal[
+    "ok",  # the answer that a working service gives
+    "refused",  # TCP RST, ICMP port unreachable, DNS REFUSED
+    "no_route",  # ICMP net or host unreachable, or no route in the sender itself
+    "prohibited",  # ICMP administratively prohibited
+    "filtered",  # nothing came back in time
+    "too_big",  # ICMP fragmentation needed, or the sender's own MTU
+    "nxdomain",
+    "nodata",
+    "servfail",
+    "corrupt",  # an answer came, but not the bytes that were sent
+    "error",  # the probe itself failed: proves nothing
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a `Probe` found.
+
+    `reason` says in words how the outcome was reached. `peer` is the source address that the test server saw,
+    `server` its name; `answers` the addresses of a DNS answer in order; `mtu` that of a too_big; `reporter` who sent
+    the ICMP error; `elapsed_ms` from the first packet to the outcome; `ready`: every tap was listening before it.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    ready: bool = False
+    peer: str = ""
+    server: str = ""
+    answers: tuple[str, ...] = ()
+    authoritative: bool = False
+    mtu: int = 0
+    reporter: str = ""
+    sent: int = 0
+    elapsed_ms: float = 0.0
+    flows: tuple[Flow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartStream:
+    """Start a numbered UDP stream (`rate` a second) and, if `tcp`, a TCP byte stream beside it, until `StopStream`.
+
+    The sender is in `node`; the receiver is opened by the prober in `target_node`, at `target`. The TCP stream is
+    paced at about `tcp_rate` bytes a second. Both carry the marker in every packet. `taps` listen all the time.
+    """
+
+    node: str
+    target_node: str
+    target: IPv4Address
+    rate: int
+    taps: tuple[Tap, ...]
+    marker: str
+    tcp: bool = True
+    tcp_rate: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class StopStream:
+    """Stop sending, wait `drain_ms` for what is under way (TCP: up to `tcp_drain_ms`), and report.
+
+    `marks_ms`: instants that divide the time; flows are reported for each part separately.
+    """
+
+    marks_ms: tuple[float, ...]
+    drain_ms: int = 500
+    tcp_drain_ms: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class TcpReport:
+    """The TCP stream: bytes given to the socket and bytes that came out, `intact`: equal digests and a clean end."""
+
+    sent: int
+    received: int
+    intact: bool
+    longest_stall_ms: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """The stream: `sent` holds the instant of packet i at index i; `received` the instants of its arrivals.
+
+    `received` is a tuple of (number, instant), in order of arrival. `parts` holds the flows between the marks, one
+    tuple a part.
+    """
+
+    ready: bool
+    sent: tuple[float, ...]
+    received: tuple[tuple[float, ...], ...]
+    tcp: TcpReport | None
+    parts: tuple[tuple[Flow, ...], ...] = field(default=())
+    reason: str = ""
+
+
+Request = Probe | StartStream | StopStream
+Response = Reply | StreamReport

@@ -1,0 +1,1 @@
+"""Verdicts and plans to text and JSON."""

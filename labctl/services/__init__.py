@@ -1,0 +1,1 @@
+"""Programs that run inside a lab's namespaces, and the supervisor that keeps them."""
