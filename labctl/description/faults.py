@@ -1,0 +1,60 @@
+"""A fault of a description: where it stands, what stands there, which rule it breaks, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from labctl.errors import DescriptionError
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a text: line and column, both from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One fault. `path` is the key path, such as resources.vpc1.subnets.app.prefix ("" for the whole file)."""
+
+    source: str
+    mark: Mark
+    path: str
+    value: str
+    rule: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.mark.line}:{self.mark.column}"
+        parts = [self.path, f"`{self.value}`" if self.value else ""]
+        what = " ".join(part for part in parts if part)
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}: {what + ': ' if what else ''}{self.rule}{hint}"
+
+
+def written(path: Path) -> str:
+    """A key path as people write it: resources.vpn.selectors.local[0]."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """A hint with the nearest known word, or with all of them where they are few, or ""."""
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"one of {', '.join(known)}" if 0 < len(known) <= 8 else ""
+
+
+def refused(source: str, faults: list[Fault]) -> DescriptionError:
+    """The error that carries all `faults`, sorted by place, each once."""
+    ordered = sorted(set(faults))
+    count = f"{len(ordered)} fault" + ("s" if len(ordered) != 1 else "")
+    return DescriptionError(f"{source}: {count}; nothing was created", ordered)

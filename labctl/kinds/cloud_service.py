@@ -1,0 +1,57 @@
+"""One instance of a provider's service (key management, object storage…): reached over the backbone, and by the public
+where it has a public address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import ClassVar
+
+from labctl.description.record import option
+from labctl.description.types import ADDRESS, DOMAIN, PORT, ListOf, MapOf, Ref
+from labctl.kinds.backbone import Backbone
+from labctl.kinds.base import Lab
+from labctl.kinds.internet import Internet, claim_public, plug_public, sides
+from labctl.model.network import host_prefix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudService:
+    """A service instance with an address on the backbone."""
+
+    kind: ClassVar[str] = "cloud_service"
+
+    on: str = option(Ref(("backbone",)), "the backbone that it is on")
+    fqdn: str = option(DOMAIN, "its private name, which an endpoint gateway gives an address in the VPC")
+    address: IPv4Address = option(ADDRESS, "its address on the backbone")
+    ports: tuple[tuple[str, int], ...] = option(ListOf(PORT, least=1), "what it serves, such as tcp/443")
+    public: dict[str, IPv4Address] = option(
+        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider", {}
+    )
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("cloud_service", "node"), **sides(me, self.public)}
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        claim_public(lab, me, "public", self.public)
+        backbone = lab.find(self.on, Backbone)
+        if backbone and not any(self.address in prefix for prefix in backbone.services()):
+            prefixes = ", ".join(str(prefix) for prefix in backbone.services())
+            lab.fault((me, "address"), f"lies outside the service prefixes of {self.on}: {prefixes}")
+        lab.claim_prefix((me, "address"), host_prefix(self.address), f"services of {self.on}")
+
+    def place(self, me: str, lab: Lab) -> None:
+        lab.net.node(me)
+        lab.net.listen(me, self.ports)
+        mine, theirs = lab.net.wire(me, self.on)
+        lab.net.own(me, self.address)
+        lab.net.default(me, theirs)
+        lab.net.route(self.on, host_prefix(self.address), via=mine)
+        for inet, address in self.public.items():
+            _, subnet = plug_public(lab, me, inet, address)
+            for prefix in lab.get(inet, Internet).prefixes:
+                if prefix != subnet.prefix:
+                    lab.net.route(me, prefix, via=subnet.router)
+
+    def join(self, me: str, lab: Lab) -> None:
+        """Its private names come with endpoint gateways."""

@@ -1,0 +1,75 @@
+"""A direct link: a private circuit from the backbone to a network outside it.
+
+Over it the backbone learns the far network's own prefixes, and announces only its classic subnets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar
+
+from labctl.description.record import option
+from labctl.description.types import PREFIX, Ref
+from labctl.kinds.backbone import Backbone
+from labctl.kinds.base import Lab, Subnet
+from labctl.kinds.classic_network import ClassicNetwork
+from labctl.kinds.power_workspace import PowerWorkspace
+from labctl.model.network import device_name
+
+LINK_LOCAL = IPv4Network("169.254.0.0/16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectLink:
+    """A private circuit. The backbone has the first address of its peering, the far end the second."""
+
+    kind: ClassVar[str] = "direct_link"
+
+    from_: str = option(Ref(("backbone",)), "the backbone's end")
+    to: str = option(Ref(("power_workspace",)), "the far end")
+    peering: IPv4Network = option(PREFIX, "the /30 of its two ends")
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("direct_link", "link")}
+
+    def subnets(self, me: str) -> dict[str, Subnet]:
+        return {me: Subnet(me, self.peering)}
+
+    def far_end(self) -> IPv4Address:
+        """The address of the far end."""
+        return self.peering.network_address + 2
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        lab.claim_prefix((me, "peering"), self.peering, f"on {self.from_}")
+        if self.peering.prefixlen != 30:
+            lab.fault((me, "peering"), "a peering is a /30: two addresses for two ends")
+        elif not self.peering.subnet_of(LINK_LOCAL):
+            lab.fault((me, "peering"), f"a peering lies in {LINK_LOCAL}")
+        self._refuse_filtered(lab)
+
+    def _refuse_filtered(self, lab: Lab) -> None:
+        backbone, workspace = lab.find(self.from_, Backbone), lab.find(self.to, PowerWorkspace)
+        for name, each in workspace.subnets_.items() if workspace and backbone else ():
+            for closed in backbone.filters if backbone else ():
+                if each.prefix.overlaps(closed):
+                    path = (self.to, "subnets", name, "prefix")
+                    lab.fault(path, f"{self.from_} takes nothing in {closed} from an attached network")
+
+    def place(self, me: str, lab: Lab) -> None:
+        subnet = self.subnets(me)[me]
+        lab.net.segment(me)
+        lab.net.plug(self.from_, me, subnet.interface(subnet.router))
+        lab.net.plug(self.to, me, subnet.interface(self.far_end()))
+
+    def join(self, me: str, lab: Lab) -> None:
+        for prefix in lab.get(self.to, PowerWorkspace).routed():
+            lab.net.route(self.from_, prefix, via=self.far_end())
+        for _, network in lab.all(ClassicNetwork):
+            for each in network.subnets_.values() if network.on == self.from_ else ():
+                lab.net.route(self.to, each.prefix, via=self.peering.network_address + 1)
+
+
+def circuits(lab: Lab, backbone: str) -> list[str]:
+    """The devices of a backbone that lead to networks outside it."""
+    return [device_name(name) for name, link in lab.all(DirectLink) if link.from_ == backbone]

@@ -1,0 +1,107 @@
+"""An endpoint gateway: a virtual IP of a VPC, one for each zone, bound to one service instance.
+
+It owns its reserved addresses and nothing else; TCP to them becomes TCP to the service, seen by the service as coming
+from the reserved address. It answers no ICMP. With it comes a private DNS zone that only its VPC sees ("About virtual
+private endpoint gateways").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import ClassVar
+
+from labctl.description.record import option
+from labctl.description.types import ADDRESS, NAME, MapOf, Ref
+from labctl.kinds.base import Lab, Subnet
+from labctl.kinds.cloud_service import CloudService
+from labctl.kinds.private_dns import TTL, PrivateDns
+from labctl.kinds.vpc import Vpc
+from labctl.model.network import device_name, host_prefix
+from labctl.model.services import Record, Zone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointGateway:
+    """The way from a VPC to one service instance."""
+
+    kind: ClassVar[str] = "endpoint_gateway"
+
+    vpc: str = option(Ref(("vpc",)), "the VPC that it serves")
+    target: str = option(Ref(("cloud_service",)), "the one service instance that it leads to")
+    ips: dict[str, IPv4Address] = option(MapOf(NAME, ADDRESS), "its reserved address in each zone")
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("endpoint_gateway", "node")}
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        self._refuse_twin(me, lab)
+        vpc, service = lab.find(self.vpc, Vpc), lab.find(self.target, CloudService)
+        if vpc and service and vpc.on != service.on:
+            lab.fault((me, "target"), f"is on the backbone {service.on}, and the VPC {self.vpc} is not", "set vpc.on")
+        for zone, address in self.ips.items():
+            self._refuse_address(me, lab, zone, address)
+
+    def _refuse_twin(self, me: str, lab: Lab) -> None:
+        for name, other in lab.all(EndpointGateway):
+            if name == me:
+                return
+            if (other.vpc, other.target) == (self.vpc, self.target):
+                lab.fault((me, "target"), f"{self.vpc} has an endpoint gateway for this service already: {name}")
+
+    def _refuse_address(self, me: str, lab: Lab, zone: str, address: IPv4Address) -> None:
+        if lab.find(self.vpc, Vpc) is None:
+            return
+        subnets = self._subnets(lab, zone)
+        if not subnets:
+            lab.fault((me, "ips", zone), f"{self.vpc} has no subnet in the zone {zone}", value=zone)
+        elif not any(address in subnet.prefix for subnet in subnets):
+            prefixes = ", ".join(str(subnet.prefix) for subnet in subnets)
+            lab.fault((me, "ips", zone), f"lies outside the subnets of {self.vpc} in {zone}: {prefixes}")
+        else:
+            lab.claim_address((me, "ips", zone), address, self._subnet(lab, zone, address))
+
+    def _subnets(self, lab: Lab, zone: str) -> list[Subnet]:
+        vpc = lab.get(self.vpc, Vpc)
+        named = vpc.subnets(self.vpc)
+        return [named[f"{self.vpc}.{name}"] for name, each in vpc.subnets_.items() if each.zone == zone]
+
+    def _subnet(self, lab: Lab, zone: str, address: IPv4Address) -> Subnet:
+        return next(subnet for subnet in self._subnets(lab, zone) if address in subnet.prefix)
+
+    def place(self, me: str, lab: Lab) -> None:
+        service = lab.get(self.target, CloudService)
+        lab.net.node(me, forwards=True)
+        mine, theirs = lab.net.wire(me, service.on)
+        lab.net.route(me, host_prefix(service.address), via=theirs)
+        for zone, address in self.ips.items():
+            subnet = self._subnet(lab, zone, address)
+            lab.net.plug(me, subnet.segment, subnet.interface(address))
+            lab.net.route(service.on, host_prefix(address), via=mine)
+        self._translate(me, lab, service)
+
+    def _translate(self, me: str, lab: Lab, service: CloudService) -> None:
+        outside = device_name(service.on)
+        for zone, address in self.ips.items():
+            inside = device_name(self._subnet(lab, zone, address).segment)
+            lab.net.rule(
+                me, "nat", "PREROUTING", "-i", inside, "-d", address, "-p", "tcp",
+                "-j", "DNAT", "--to-destination", service.address,
+            )  # fmt: skip
+            lab.net.rule(
+                me, "nat", "POSTROUTING", "-o", outside, "-m", "conntrack", "--ctorigdst", address,
+                "-j", "SNAT", "--to-source", address,
+            )  # fmt: skip
+        lab.net.rule(me, "filter", "FORWARD", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT")
+        # Whatever is not translated ends here unanswered: ping, UDP, and routing through the gateway.
+        lab.net.otherwise(me, "FORWARD", "DROP")
+        lab.net.otherwise(me, "INPUT", "DROP")
+
+    def join(self, me: str, lab: Lab) -> None:
+        service, vpc = lab.get(self.target, CloudService), lab.get(self.vpc, Vpc)
+        for zone, address in list(self.ips.items())[:1]:
+            lab.net.default(me, self._subnet(lab, zone, address).router)
+        records = tuple(Record(service.fqdn, "A", str(address), TTL) for address in self.ips.values())
+        for name, dns in lab.all(PrivateDns):
+            if dns.on == service.on:
+                lab.net.zone(name, Zone(service.fqdn, records, vpc.prefixes()))

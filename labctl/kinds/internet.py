@@ -1,0 +1,80 @@
+"""The Internet, or one provider of it: a router with one segment for each public prefix. It is a lab node: nothing
+of it touches the machine's own network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar
+
+from labctl.description.record import option
+from labctl.description.types import DURATION, PREFIX, ListOf
+from labctl.kinds.base import Lab, Subnet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Internet:
+    """The public network between sites and clouds. It routes its own prefixes and no others."""
+
+    kind: ClassVar[str] = "internet"
+
+    prefixes: tuple[IPv4Network, ...] = option(
+        ListOf(PREFIX, least=1), "public prefixes; the router has the first address of each"
+    )
+    delay: int = option(DURATION, "one-way delay between two of its customers", 0)
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("internet", "link", "node")}
+
+    def subnets(self, me: str) -> dict[str, Subnet]:
+        return {f"{me}.{i}": Subnet(f"{me}.{i}", prefix) for i, prefix in enumerate(self.prefixes)}
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        for i, prefix in enumerate(self.prefixes):
+            lab.claim_prefix((me, "prefixes", i), prefix, "internet")
+            if prefix.prefixlen > 30:
+                lab.fault((me, "prefixes", i), "needs room for the router and a customer: /30 or shorter")
+
+    def place(self, me: str, lab: Lab) -> None:
+        lab.net.node(me, forwards=True)
+        spots = lab.net.spots.setdefault(me, [])
+        for name, subnet in self.subnets(me).items():
+            lab.net.segment(name)
+            # Its ports are the Internet's: what is captured "on" it entered it at one of them.
+            lab.net.spots[name] = spots
+            lab.net.plug(me, name, subnet.interface(subnet.router))
+
+    def join(self, me: str, lab: Lab) -> None:
+        """The Internet knows its own prefixes only."""
+
+    def subnet_of(self, me: str, address: IPv4Address) -> Subnet | None:
+        """The subnet that a public address belongs to."""
+        return next((s for s in self.subnets(me).values() if address in s.prefix), None)
+
+
+def claim_public(lab: Lab, me: str, field: str, addresses: dict[str, IPv4Address]) -> None:
+    """Take public addresses, given by name of internet; a fault for each that its internet does not have."""
+    for inet, address in addresses.items():
+        internet = lab.find(inet, Internet)
+        if internet is None:
+            continue
+        subnet = internet.subnet_of(inet, address)
+        if subnet is None:
+            prefixes = ", ".join(str(prefix) for prefix in internet.prefixes)
+            lab.fault((me, field, inet), f"lies outside the prefixes of {inet}: {prefixes}")
+        lab.claim_address((me, field, inet), address, subnet)
+
+
+def plug_public(lab: Lab, node: str, inet: str, address: IPv4Address) -> tuple[str, Subnet]:
+    """Give `node` a public address; its device there, and the subnet. It can be captured as `node.inet`."""
+    internet = lab.get(inet, Internet)
+    subnet = internet.subnet_of(inet, address)
+    assert subnet is not None
+    also = (f"{node}.{inet}",)
+    device = lab.net.plug(node, subnet.segment, subnet.interface(address), also=also, delay_ms=internet.delay)
+    return device, subnet
+
+
+def sides(me: str, addresses: dict[str, IPv4Address]) -> dict[str, tuple[str, ...]]:
+    """The names of a gateway's public sides: `gw.isp1`."""
+    return {f"{me}.{inet}": ("side", "link") for inet in addresses}

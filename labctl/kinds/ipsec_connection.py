@@ -1,0 +1,205 @@
+"""An IPsec connection: one ESP tunnel between two gateways, with what may cross it.
+
+Several connections between the same two gateways back each other up: the one with the greater weight carries, as
+long as its check passes. The check is a BFD session inside the tunnel (RFC 5880).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar, cast, get_args
+
+from labctl.description.record import RecordOf, option
+from labctl.description.types import ADDRESS, DURATION, PREFIX, Choice, ListOf, Ref, integer
+from labctl.kinds.base import Lab, Subnet
+from labctl.kinds.customer_gateway import CustomerGateway
+from labctl.kinds.gateway_appliance import GatewayAppliance
+from labctl.kinds.internet import Internet
+from labctl.kinds.vpc import Vpc
+from labctl.kinds.vpn_gateway import VpnGateway
+from labctl.model.network import Cipher, Esp, EspSide, device_name, host_prefix
+from labctl.model.services import WatchedPath
+
+GATEWAYS = ("gateway", "side")
+LARGEST_MTU = 1400
+"""What a VPN gateway passes at most ("VPN Gateway: MTU")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorsSpec:
+    """What may cross the tunnel (RFC 4301 section 4.4.1.1)."""
+
+    local: tuple[IPv4Network, ...] = option(ListOf(PREFIX, least=1), "prefixes behind `local`")
+    remote: tuple[IPv4Network, ...] = option(ListOf(PREFIX, least=1), "prefixes behind `remote`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSpec:
+    """How the two ends find out that the tunnel no longer carries."""
+
+    from_: IPv4Address = option(ADDRESS, "the local gateway's address inside")
+    to: IPv4Address = option(ADDRESS, "the remote gateway's address inside")
+    interval: int = option(DURATION, "time between two checks", 200)
+    count: int = option(integer(2, 50), "checks missed before the tunnel counts as down", 3)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A gateway's public end, as the fields `local` and `remote` name it."""
+
+    node: str
+    internet: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpsecConnection:
+    """An ESP tunnel, its keys generated for each lab."""
+
+    kind: ClassVar[str] = "ipsec_connection"
+
+    local: str = option(Ref(GATEWAYS), "a gateway, or one side of it where it has several (gw.isp1)")
+    remote: str = option(Ref(GATEWAYS), "the gateway at the other end, or one side of it")
+    selectors: SelectorsSpec = option(RecordOf(SelectorsSpec), "what may cross")
+    cipher: str = option(Choice(get_args(Cipher)), "encryption and integrity", "aes256-gcm")
+    mtu: int = option(integer(576, LARGEST_MTU), "the largest packet inside, in bytes", LARGEST_MTU)
+    weight: int = option(integer(0, 100), "the greatest carries, the others stand by", 100)
+    check: HealthSpec | None = option(RecordOf(HealthSpec), "how a dead tunnel is found out", None)
+    inbound_clear: str = option(
+        Choice(("discard", "bypass")), "what arrives outside the tunnel for the prefixes behind it", "discard"
+    )
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("ipsec_connection",)}
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        for side in ("local", "remote"):
+            name = getattr(self, side)
+            gateway = any(lab.find(name, kind) for kind in (VpnGateway, CustomerGateway, GatewayAppliance))
+            if gateway and _end(lab, name) is None:
+                lab.fault((me, side), "has several public addresses", f"name one side, as {name}.INTERNET")
+        if self.local.partition(".")[0] == self.remote.partition(".")[0]:
+            lab.fault((me, "remote"), "both ends are the same gateway")
+        self._refuse_overlap(me, lab)
+        self._refuse_check(me, lab)
+        group = self._group(lab)
+        if len(group) > 1 and not any(each.weight for each in group):
+            lab.fault((me, "weight"), "every connection between these gateways has weight 0: none would carry")
+        if len(group) > 1 and self.check is None:
+            lab.fault((me,), "field `check` is missing: without it a standby never takes over", value="")
+
+    def _refuse_overlap(self, me: str, lab: Lab) -> None:
+        for i, remote in enumerate(self.selectors.remote):
+            for local in self.selectors.local:
+                if remote.overlaps(local):
+                    lab.fault((me, "selectors", "remote", i), f"overlaps the local selector {local}")
+
+    def _refuse_check(self, me: str, lab: Lab) -> None:
+        if self.check is None:
+            return
+        for field, address, selectors in (
+            ("from", self.check.from_, self.selectors.local),
+            ("to", self.check.to, self.selectors.remote),
+        ):
+            if not any(address in prefix for prefix in selectors):
+                allowed = ", ".join(str(prefix) for prefix in selectors)
+                lab.fault((me, "check", field), f"lies outside the selectors, so it cannot cross the tunnel: {allowed}")
+
+    def _group(self, lab: Lab) -> list[IpsecConnection]:
+        """The connections between the same two gateways."""
+        ends = {self.local.partition(".")[0], self.remote.partition(".")[0]}
+        every = (each for _, each in lab.all(IpsecConnection))
+        return [each for each in every if {each.local.partition(".")[0], each.remote.partition(".")[0]} == ends]
+
+    def place(self, me: str, lab: Lab) -> None:
+        """A tunnel has no nodes of its own."""
+
+    def join(self, me: str, lab: Lab) -> None:
+        local, remote = _end(lab, self.local), _end(lab, self.remote)
+        assert local and remote
+        number = 1 + [name for name, _ in lab.all(IpsecConnection)].index(me)
+        lab.net.esp(
+            Esp(
+                name=device_name(me),
+                number=number,
+                a=_side(lab, local, self.selectors.local),
+                b=_side(lab, remote, self.selectors.remote),
+                cipher=cast(Cipher, self.cipher),
+                mtu=self.mtu,
+                inbound_clear="discard" if self.inbound_clear == "discard" else "bypass",
+            )
+        )
+        check = self.check
+        self._carry(me, lab, local, remote, self.selectors.remote, (check.from_, check.to) if check else None)
+        self._carry(me, lab, remote, local, self.selectors.local, (check.to, check.from_) if check else None)
+
+    def _carry(
+        self,
+        me: str,
+        lab: Lab,
+        near: End,
+        far: End,
+        beyond: tuple[IPv4Network, ...],
+        inside: tuple[IPv4Address, IPv4Address] | None,
+    ) -> None:
+        device, metric = device_name(me), 200 - self.weight
+        public = _public(lab, near)
+        if far.address not in public.prefix:
+            lab.net.route(near.node, host_prefix(far.address), via=public.router)
+        lab.net.clamp(near.node, device)
+        source = inside[0] if inside else _inside(lab, near.node)
+        for prefix in beyond:
+            lab.net.guard(near.node, prefix)
+            if inside is None:
+                lab.net.route(near.node, prefix, device=device, metric=metric, source=source)
+        if inside and self.check:
+            interval, count = self.check.interval, self.check.count
+            carrier = device_name(public.segment)
+            path = WatchedPath(me, device, carrier, *inside, interval, count, beyond, metric, source)
+            lab.net.watch(near.node, path)
+        _publish(lab, near.node, beyond)
+
+
+def _end(lab: Lab, name: str) -> End | None:
+    """The public end that `local` or `remote` names; None where that is not one address."""
+    gateway = lab.find(name, VpnGateway) or lab.find(name, CustomerGateway)
+    appliance = lab.find(name, GatewayAppliance)
+    addresses = gateway.addresses if gateway else appliance.public if appliance else {}
+    node, _, side = name.partition(".")
+    if side:
+        return End(node, side, addresses[side]) if side in addresses else None
+    if len(addresses) != 1:
+        return None
+    [(internet, address)] = addresses.items()
+    return End(node, internet, address)
+
+
+def _public(lab: Lab, end: End) -> Subnet:
+    subnet = lab.get(end.internet, Internet).subnet_of(end.internet, end.address)
+    assert subnet is not None
+    return subnet
+
+
+def _side(lab: Lab, end: End, behind: tuple[IPv4Network, ...]) -> EspSide:
+    return EspSide(end.node, end.address, device_name(_public(lab, end).segment), behind)
+
+
+def _inside(lab: Lab, node: str) -> IPv4Address:
+    """The gateway's own address behind the tunnel: what it sends itself (ICMP errors) must fit the selectors."""
+    gateway = lab.find(node, CustomerGateway)
+    if gateway:
+        return gateway.inside(node, lab)
+    appliance, vpn = lab.find(node, GatewayAppliance), lab.find(node, VpnGateway)
+    assert appliance or vpn
+    return appliance.private if appliance else vpn.private if vpn else IPv4Address(0)
+
+
+def _publish(lab: Lab, node: str, beyond: tuple[IPv4Network, ...]) -> None:
+    """Tell the VPC's router that `beyond` lies behind its gateway, once for all connections of the gateway."""
+    gateway = lab.find(node, VpnGateway)
+    vpc = lab.owner(gateway.subnet) if gateway else ""
+    for prefix in beyond if gateway and lab.find(vpc, Vpc) else ():
+        known = any(path.node == vpc and path.to == prefix for path in lab.net.paths)
+        if gateway and not known:
+            lab.net.route(vpc, prefix, via=gateway.private)

@@ -1,0 +1,45 @@
+"""A VPN gateway of a VPC: where its IPsec connections end. It is no way out to the Internet: it knows its peers and no
+default route ("What is VPN Gateway?")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import ClassVar
+
+from labctl.description.record import option
+from labctl.description.types import ADDRESS, MapOf, Ref
+from labctl.kinds.base import Lab
+from labctl.kinds.internet import claim_public, plug_public, sides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VpnGateway:
+    """A gateway in a subnet of a VPC, with one public address for each Internet provider."""
+
+    kind: ClassVar[str] = "vpn_gateway"
+
+    subnet: str = option(Ref(("subnet",)), "the subnet of the VPC that it is in")
+    private: IPv4Address = option(ADDRESS, "its address there")
+    addresses: dict[str, IPv4Address] = option(
+        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider"
+    )
+
+    def names(self, me: str) -> dict[str, tuple[str, ...]]:
+        return {me: ("vpn_gateway", "gateway", "node"), **sides(me, self.addresses)}
+
+    def refuse(self, me: str, lab: Lab) -> None:
+        lab.claim_address((me, "private"), self.private, lab.subnet(self.subnet))
+        claim_public(lab, me, "addresses", self.addresses)
+        if not self.addresses:
+            lab.fault((me, "addresses"), "needs at least one public address")
+
+    def place(self, me: str, lab: Lab) -> None:
+        subnet = lab.the_subnet(self.subnet)
+        lab.net.node(me, forwards=True)
+        lab.net.plug(me, subnet.segment, subnet.interface(self.private))
+        for inet, address in self.addresses.items():
+            plug_public(lab, me, inet, address)
+
+    def join(self, me: str, lab: Lab) -> None:
+        """Its connections write their own routes."""

@@ -1,0 +1,141 @@
+"""A plan and its differences as stable text: one line an object, grouped by namespace, with what people look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from labctl.model.services import PathWatcher, Program, Resolver, Server
+from labctl.plan.objects import (
+    Address,
+    Bridge,
+    Change,
+    Create,
+    Delete,
+    Gre,
+    KernelObject,
+    Namespace,
+    Plan,
+    Process,
+    Route,
+    Ruleset,
+    Shaper,
+    Step,
+    Sysctl,
+    Veth,
+    XfrmInterface,
+    XfrmPolicy,
+    XfrmState,
+)
+
+
+def render_plan(plan: Plan) -> str:
+    """The whole plan, namespace by namespace, in the order in which its objects are created."""
+    groups: dict[str, list[KernelObject]] = {}
+    for each in plan.objects:
+        groups.setdefault(_home(each), []).append(each)
+    blocks = [_block(name, group) for name, group in groups.items()]
+    return "\n\n".join([f"lab {plan.lab}: {len(groups)} namespaces, {len(plan.objects)} objects", *blocks]) + "\n"
+
+
+def _block(name: str, group: list[KernelObject]) -> str:
+    return "\n".join([name, *(f"  {line}" for each in group for line in _lines(each))])
+
+
+def render_step(step: Step) -> str:
+    """One step as a line: + made, - removed, ~ changed."""
+    match step:
+        case Create(new=each):
+            return f"+ {_home(each)}: {describe(each)}"
+        case Delete(old=each):
+            return f"- {_home(each)}: {describe(each)}"
+        case Change(new=each):
+            return f"~ {_home(each)}: {describe(each)}"
+        case _:
+            assert_never(step)
+
+
+def describe(each: KernelObject) -> str:
+    """One object in a line."""
+    return "; ".join(_lines(each))
+
+
+def _home(each: KernelObject) -> str:
+    if isinstance(each, Namespace):
+        return each.name
+    return each.a.namespace if isinstance(each, Veth) else each.namespace
+
+
+def _lines(each: KernelObject) -> Iterator[str]:
+    match each:
+        case Namespace():
+            yield "namespace" + (", forwarding" if each.forwarding else "")
+        case Sysctl():
+            yield f"sysctl {each.name} = {each.value}"
+        case Bridge():
+            yield f"bridge {each.name} mtu {each.mtu}"
+        case Veth():
+            port = f" port of {each.b.master}" if each.b.master else ""
+            yield f"veth {each.a.name} ({each.a.mac}) to {each.b.namespace}/{each.b.name}{port} mtu {each.mtu}"
+        case Gre():
+            key = f" key {each.key}" if each.key is not None else ""
+            yield f"gre {each.name} {each.local} to {each.remote}{key} ttl {each.ttl} mtu {each.mtu}{_down(each.up)}"
+        case XfrmInterface():
+            yield f"xfrm interface {each.name} if_id {each.if_id} on {each.device} mtu {each.mtu}{_down(each.up)}"
+        case Address():
+            yield f"address {each.address} on {each.device}"
+        case Route():
+            yield _route(each)
+        case XfrmState():
+            ends = f"{each.source} to {each.destination}"
+            yield f"esp {ends} spi {each.spi:#x} {each.cipher} key {each.key} if_id {each.if_id}"
+        case XfrmPolicy():
+            outer = f" in {each.outer[0]} to {each.outer[1]} if_id {each.if_id}" if each.outer else ""
+            yield f"policy {each.direction} {each.source} to {each.destination} {each.action}{outer}"
+        case Ruleset():
+            for table, lines in each.tables:
+                yield from (f"iptables {table} {line}" for line in lines)
+        case Shaper():
+            yield f"delay {each.delay_ms:g} ms on {each.device}"
+        case Process():
+            yield f"process {each.name}: {_program(each.program)}"
+        case _:
+            assert_never(each)
+
+
+def _down(up: bool) -> str:
+    return "" if up else " down"
+
+
+def _route(each: Route) -> str:
+    words = [f"route {each.to}"]
+    words += [each.type] if each.type != "unicast" else []
+    words += [f"via {each.via}"] if each.via else []
+    words += [f"dev {each.device}"] if each.device else []
+    words += [f"src {each.source}"] if each.source else []
+    words += [f"metric {each.metric}"] if each.metric else []
+    return " ".join(words)
+
+
+def _program(program: Program) -> str:
+    match program:
+        case Server():
+            return "listens on " + ", ".join(f"{listen.proto}/{listen.port}" for listen in program.listens)
+        case Resolver():
+            addresses = ", ".join(str(address) for address in program.listen)
+            return f"answers DNS at {addresses}, zones {', '.join(_zones(program)) or 'none'}"
+        case PathWatcher():
+            return "watches " + ", ".join(
+                f"{path.name} ({path.local} to {path.remote} by {path.device}, {path.interval_ms} ms x {path.count}, "
+                f"metric {path.metric} for {' '.join(str(prefix) for prefix in path.prefixes)})"
+                for path in program.paths
+            )
+        case _:
+            assert_never(program)
+
+
+def _zones(program: Resolver) -> Iterator[str]:
+    for zone in program.zones:
+        records = " ".join(f"{record.name}={record.value}" for record in zone.records)
+        seen = " ".join(str(prefix) for prefix in zone.permitted) or "everyone"
+        yield f"{zone.name} ({records}) for {seen}"
