@@ -13,6 +13,8 @@ The folders are the steps of one pipeline, and a module imports only what stands
     probes              is it TRUE: expectations and verdicts (pure), prober and captures, drills
     guest               throw-away kernels (uml, kvm, tcg) that run this same labctl inside
     state               a lab's run directory: lock, journal, keys, the applied plan
+    describe     pure   text to document, model, plan, checks and drills in one call
+    prove               checks and drills carried out on a lab that is up
     lab                 the stories: up, verify, down and the rest
     report       pure   verdicts and plans to text and JSON
     cli                 arguments to lab to report to exit code

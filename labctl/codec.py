@@ -37,15 +37,17 @@ def encode(value: Any) -> Any:
 def decode(kind: Any, data: Any) -> Any:
     """The value of type `kind` that `data` (from `encode`) stands for; ValueError where it stands for none.
 
-    `kind` may be a dataclass, a union of dataclasses and None, a tuple[X, ...], a dict[str, X], an address, a scalar
-    or a Literal.
+    `kind` may be a dataclass, a union of dataclasses and None, a tuple[X, ...], a tuple[X, Y], a dict[str, X], an
+    address, a scalar or a Literal.
     """
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(kind), data)
     if origin in (tuple, list):
-        item = typing.get_args(kind)[0]
-        return origin(decode(item, each) for each in data)
+        items = typing.get_args(kind)
+        if origin is list or items[-1] is Ellipsis:
+            return origin(decode(items[0], each) for each in data)
+        return tuple(decode(item, each) for item, each in zip(items, data, strict=True))
     if origin is dict:
         item = typing.get_args(kind)[1]
         return {key: decode(item, each) for key, each in data.items()}

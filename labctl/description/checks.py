@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Literal
 
 from labctl.description.record import OneOf, RecordOf, option
 from labctl.description.tree import Node
@@ -155,7 +156,10 @@ EXPECT: Type[ExpectSpec] = OneOf(
     },
     short={"too_big": "mtu"},
 )
-OUTCOMES: dict[type, str] = {
+OUTCOMES: dict[
+    type,
+    Literal["ok", "refused", "no_route", "prohibited", "too_big", "filtered", "nxdomain", "nodata", "servfail"],
+] = {
     OkSpec: "ok",
     RefusedSpec: "refused",
     NoRouteSpec: "no_route",

@@ -123,6 +123,7 @@ class Flow:
     packets: int = 0
     marked: int = 0
     data: int = 0
+    longest: int = 0
     hop_limit: int = 0
     first_ms: float = 0.0
     last_ms: float = 0.0
@@ -150,7 +151,9 @@ class Reply:
 
     `reason` says in words how the outcome was reached. `peer` is the source address that the test server saw,
     `server` its name; `answers` the addresses of a DNS answer in order; `mtu` that of a too_big; `reporter` who sent
-    the ICMP error; `elapsed_ms` from the first packet to the outcome; `ready`: every tap was listening before it.
+    the ICMP error; `mss` the TCP connection's largest segment in bytes, options included (TCP_MAXSEG plus the 12 that
+    timestamps take, where they are used); `elapsed_ms` from the first packet to the
+    outcome; `ready`: every tap was listening before it.
     """
 
     outcome: Outcome
@@ -162,6 +165,7 @@ class Reply:
     authoritative: bool = False
     mtu: int = 0
     reporter: str = ""
+    mss: int = 0
     sent: int = 0
     elapsed_ms: float = 0.0
     flows: tuple[Flow, ...] = ()

@@ -1,0 +1,219 @@
+"""The commands: each turns its arguments into a story of `labctl.lab` and the outcome into text or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from labctl import __version__
+
+app = typer.Typer(
+    name="labctl",
+    help="A virtual network lab for cloud interconnection: cloud nouns on a real Linux datapath, proved by packets.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Topology = Annotated[str, typer.Argument(help="A topology file, or the name of a shipped topology.")]
+LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
+On = Annotated[str, typer.Option("--on", help="The kernel to run on: auto, host, kvm, uml or tcg.")]
+Only = Annotated[str, typer.Option("--only", help="These checks and drills alone (P1,N2), with their controls.")]
+Scale = Annotated[int, typer.Option("--time-scale", min=0, max=100, help="Stretch timers and bounds (0: as needed).")]
+
+
+@app.callback(invoke_without_command=True)
+def labctl(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """A virtual network lab for cloud interconnection."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    topology: Topology,
+    on: On = "auto",
+    only: Only = "",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up.")] = False,
+    time_scale: Scale = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a lab up, prove it, report, take it down."""
+    from labctl.cli import files, where
+    from labctl.cli.terminal import Terminal
+    from labctl.errors import UsageError
+
+    described = files.read(topology, time_scale or 1)
+    choice = where.decide(on, described)
+    print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
+    if choice.engine != "host":
+        if keep:
+            raise UsageError("--keep: a guest kernel ends with the command, and the lab with it", hint="--on host")
+        scale = time_scale or (where.SLOW_SCALE if choice.engine == "tcg" else 1)
+        arguments = [*(["--only", only] if only else []), *(["--json"] if as_json else [])]
+        raise typer.Exit(where.run_in_guest(choice.engine, files.find(topology), scale, arguments))
+    from labctl import lab
+    from labctl.kernel.paths import Paths
+
+    with Terminal(quiet=as_json) as terminal:
+        results = lab.run(described, Paths(described.name), _ids(only), terminal, keep=keep, where=where.here())
+    _conclude(results, as_json)
+
+
+@app.command()
+def up(topology: Topology, on: On = "host", time_scale: Scale = 1) -> None:
+    """Bring a lab up and leave it up."""
+    from labctl import lab
+    from labctl.cli import files, where
+    from labctl.cli.terminal import Terminal
+    from labctl.errors import UsageError
+    from labctl.kernel.paths import Paths
+
+    described = files.read(topology, time_scale or 1)
+    choice = where.decide(on, described)
+    if choice.engine != "host":
+        hint = f"labctl run {topology} --on {choice.engine}"
+        raise UsageError(f"up: a lab in a guest kernel ({choice.engine}) ends with its command", hint=hint)
+    with Terminal() as terminal:
+        lab.up(described, Paths(described.name), terminal, where.here())
+        terminal.say(f"{described.name} is up: `labctl verify {described.name}`, `labctl down {described.name}`")
+
+
+@app.command()
+def verify(name: LabName, only: Only = "", as_json: AsJson = False) -> None:
+    """Prove a lab that is up."""
+    from labctl import lab, state
+    from labctl.cli import where
+    from labctl.cli.terminal import Terminal
+    from labctl.describe import describe
+    from labctl.kernel.paths import Paths
+
+    saved = state.load(Paths(name))
+    described = describe(saved.description.encode(), saved.journal.source, saved.journal.time_scale)
+    with Terminal(quiet=as_json) as terminal:
+        results = lab.verify(described, Paths(name), _ids(only), terminal, where.here())
+    _conclude(results, as_json)
+
+
+@app.command()
+def down(
+    name: Annotated[str, typer.Argument(help="The name of a lab.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
+    check: Annotated[bool, typer.Option("--verify", help="Say what differs on the host from before the lab.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a lab down, whatever state it is in."""
+    from labctl import state
+    from labctl.cli import taking_down
+    from labctl.errors import UsageError
+
+    if bool(name) == every:
+        raise UsageError("down: give the name of one lab, or --all")
+    names = [each.lab for each in state.labs()] if every else [name]
+    raise typer.Exit(taking_down.take_down(names, check=check, as_json=as_json))
+
+
+@app.command()
+def plan(topology: Topology, as_json: AsJson = False) -> None:
+    """Print what a topology becomes in the kernel; nothing is created."""
+    from labctl.cli import files
+    from labctl.codec import encode
+    from labctl.plan.render import render_plan
+
+    described = files.read(topology)
+    print(json.dumps(encode(described.plan)) if as_json else render_plan(described.plan).rstrip())
+
+
+@app.command()
+def validate(topology: Topology, as_json: AsJson = False) -> None:
+    """Check a description; every fault is reported, nothing is created."""
+    from labctl.cli import files
+    from labctl.description.faults import Fault
+    from labctl.errors import DescriptionError
+    from labctl.report.data import fault_data
+
+    try:
+        described = files.read(topology)
+    except DescriptionError as error:
+        if not as_json:
+            raise
+        faults = [fault_data(each) for each in error.faults if isinstance(each, Fault)]
+        _print_json({"file": topology, "ok": False, "message": error.message, "faults": faults})
+        raise typer.Exit(error.exit_code) from None
+    counts = f"{len(described.plan.objects)} objects, {len(described.checks)} checks, {len(described.drills)} drills"
+    if as_json:
+        _print_json({"file": topology, "ok": True, "message": counts, "faults": []})
+    else:
+        print(f"{described.source}: ok: {counts}")
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_(
+    name: LabName,
+    node: Annotated[str, typer.Argument(help="A node of the lab.")],
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
+) -> None:
+    """Run a command in a node."""
+    from labctl.cli import inside
+
+    inside.become(name, node, command)
+
+
+@app.command()
+def shell(name: LabName, node: Annotated[str, typer.Argument(help="A node of the lab.")]) -> None:
+    """Open a shell in a node."""
+    from labctl.cli import inside
+
+    inside.become(name, node, [os.environ.get("SHELL", "/bin/sh")])
+
+
+@app.command()
+def inspect(name: LabName, as_json: AsJson = False) -> None:
+    """Show what a lab consists of, as the kernel has it now."""
+    from labctl.cli import looking
+
+    looking.inspect(name, as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show the labs of this machine."""
+    from labctl.cli import looking
+
+    looking.show_labs(as_json=as_json)
+
+
+@app.command()
+def doctor(
+    topology: Annotated[str, typer.Argument(help="Answer for this topology alone.")] = "", as_json: AsJson = False
+) -> None:
+    """Say which mechanisms and guest kernels this machine has, by trying them."""
+    from labctl.cli import examining
+
+    raise typer.Exit(examining.examine(topology, as_json=as_json))
+
+
+def _ids(only: str) -> list[str]:
+    return [word for word in only.split(",") if word]
+
+
+def _conclude(results: Any, as_json: bool) -> None:
+    from labctl.report.data import results_data
+    from labctl.report.text import summary
+
+    if as_json:
+        _print_json(results_data(results))
+    else:
+        print(summary(results))
+    raise typer.Exit(results.exit_code)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data))

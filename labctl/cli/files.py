@@ -1,0 +1,38 @@
+"""Topologies by file or by name: `vpe-subnet` is the shipped one unless a file of that name is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labctl.describe import Described, describe
+from labctl.description.faults import did_you_mean
+from labctl.errors import DescriptionError
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def shipped() -> dict[str, Path]:
+    """The topologies that come with labctl, by name: inside the package, or beside it in a source tree."""
+    for folder in (_PACKAGE / "topologies", _PACKAGE.parent / "topologies"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def find(name: str) -> Path:
+    """The file that `name` means; DescriptionError where there is none."""
+    path = Path(name)
+    if path.exists() or name not in (known := shipped()):
+        return path
+    return known[name]
+
+
+def read(name: str, time_scale: int = 1) -> Described:
+    """The topology that `name` means, read and resolved."""
+    path = find(name)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        hint = did_you_mean(name, list(shipped()))
+        raise DescriptionError(f"{name}: cannot be read: {error.strerror}", hint=hint) from None
+    return describe(text, str(path), time_scale)

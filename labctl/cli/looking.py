@@ -1,0 +1,67 @@
+"""`labctl list` and `labctl inspect`: what is there, without touching it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from labctl import state
+from labctl.errors import StateError
+from labctl.kernel.paths import Paths
+from labctl.plan.objects import Namespace
+
+
+def show_labs(*, as_json: bool) -> None:
+    """Every lab of this machine."""
+    labs = state.labs()
+    if as_json:
+        print(json.dumps({"labs": [_lab_data(each) for each in labs]}))
+        return
+    for each in labs:
+        print(f"{each.lab:<32} {each.status:<10} {each.nodes:>4} namespaces  {each.where:<5} {each.source}")
+
+
+def _lab_data(each: state.LabSummary) -> dict[str, Any]:
+    return {
+        "lab": each.lab,
+        "status": each.status,
+        "source": each.source,
+        "created_at": each.created_at,
+        "where": each.where,
+        "namespaces": each.nodes,
+    }
+
+
+def inspect(name: str, *, as_json: bool) -> None:
+    """One lab: its nodes with their addresses and routes as the kernel has them, and its programs."""
+    from labctl.kernel.observe import observe
+
+    paths = Paths(name)
+    saved = state.load(paths)
+    nodes = [each.name for each in saved.plan.objects if isinstance(each, Namespace)]
+    found = {node: observe(paths, node) for node in nodes}
+    programs, trouble = _programs(paths)
+    if as_json:
+        data = {"lab": name, "status": saved.status, "nodes": found, "programs": programs, "trouble": trouble}
+        print(json.dumps(data))
+        return
+    print(f"lab {name}: {saved.status}, {len(nodes)} namespaces, from {saved.journal.source}")
+    for node, links in found.items():
+        print(node)
+        for device, facts in links.items():
+            print(f"  {device:<16} {facts['state']:<8} mtu {facts['mtu']:<6} {' '.join(facts['addresses'])}")
+    for each in programs:
+        paths_text = " ".join(f"{path}={condition}" for path, condition in each["paths"].items())
+        print(f"{each['namespace']}/{each['name']}: {each['state']} pid {each['pid']} {paths_text}".rstrip())
+    if trouble:
+        print(trouble)
+
+
+def _programs(paths: Paths) -> tuple[list[dict[str, Any]], str]:
+    from labctl.codec import encode
+    from labctl.services.keeper import Keeper
+
+    try:
+        return [encode(each) for each in Keeper(paths).status()], ""
+    except StateError as error:
+        return [], error.message

@@ -1,0 +1,41 @@
+"""`labctl down`: one lab or all of them, and on request the proof that the host is as before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from labctl import lab, state
+from labctl.cli.terminal import Terminal
+from labctl.codec import encode
+from labctl.errors import LabError, StateError
+from labctl.kernel.fingerprint import Difference
+from labctl.kernel.paths import Paths
+
+
+def take_down(names: Sequence[str], *, check: bool, as_json: bool) -> int:
+    """Take the labs down; what fails for one does not keep the others. The exit status."""
+    faults: list[str] = []
+    differences: dict[str, tuple[Difference, ...]] = {}
+    with Terminal(quiet=as_json) as terminal:
+        for name in names:
+            try:
+                differences[name] = _take_one(name, terminal, check=check)
+                terminal.say(f"{name} is down")
+            except LabError as error:
+                faults.append(f"{name}: {error.message}")
+    if as_json:
+        print(json.dumps({"down": list(differences), "differences": encode(differences), "errors": faults}))
+    for name, found in differences.items():
+        for each in found if not as_json else ():
+            print(f"{name}: {each.section} differs from before: removed {list(each.removed)}, added {list(each.added)}")
+    if faults:
+        raise StateError("; ".join(faults))
+    return 1 if any(differences.values()) else 0
+
+
+def _take_one(name: str, terminal: Terminal, *, check: bool) -> tuple[Difference, ...]:
+    paths = Paths(name)
+    before = state.load_fingerprint(paths) if check else None
+    lab.down(paths, terminal)
+    return lab.restored(paths, before) if before else ()

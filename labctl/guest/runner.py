@@ -1,0 +1,96 @@
+"""Boot a guest, stream what its job prints, bring its exit status back, and leave nothing behind however it ends.
+
+The guest is killed as soon as the job's status is there, for by then everything the job wrote is on the host; and at
+once on a timeout, an interrupt or any other way out.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from labctl.errors import GuestError, HostError
+from labctl.guest.engines import BOOT_LIMIT, available, prepare
+from labctl.guest.job import Request, Workspace
+from labctl.guest.process import Guest, late_death, started
+
+POLL = 0.01
+
+
+@dataclass(slots=True)
+class Tail:
+    """Copies what is added to a file on to a stream."""
+
+    path: Path
+    stream: BinaryIO
+    offset: int = 0
+
+    def copy(self) -> None:
+        """Copy what is new."""
+        with self.path.open("rb") as source:
+            source.seek(self.offset)
+            data = source.read()
+        if data:
+            self.offset += len(data)
+            self.stream.write(data)
+            self.stream.flush()
+
+
+def run(
+    engine: str,
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    writable: Sequence[Path] = (),
+    readable: Sequence[Path] = (),
+    environment: Mapping[str, str] | None = None,
+    stdout: BinaryIO | None = None,
+    stderr: BinaryIO | None = None,
+) -> int:
+    """Run `argv` as root in a guest of `engine`, in the present directory, and return its exit status.
+
+    The guest sees the host's files read-only, with /tmp, /var/tmp and /run empty and its own. The `writable`
+    directories are the host's, and `readable` files and directories stay in sight even where those three would hide
+    them, as do the interpreter, labctl and the present directory. `timeout` is in seconds and includes the boot.
+    Output goes to `stdout` and `stderr` (by default our own) as it comes; there is no input. `environment` is added to
+    a plain one: nothing else is passed on but PYTHONPATH.
+
+    Raises HostError where the engine cannot be used, GuestError where the guest did not boot, died, or ran out of
+    time. A signal that would end this process ends the guest first.
+    """
+    found = available(engine)
+    if not found.ok:
+        raise HostError(f"no {engine} guest can run here: {found.detail}", hint=found.remedy)
+    request = Request(argv, writable, readable, environment or {})
+    with late_death(), tempfile.TemporaryDirectory(prefix="labctl-guest-") as directory:
+        work = Workspace(Path(directory).resolve())
+        launch = prepare(engine, work, request)
+        work.fill(launch.job)
+        tails = [Tail(work.stdout, stdout or sys.stdout.buffer), Tail(work.stderr, stderr or sys.stderr.buffer)]
+        with started(launch) as guest:
+            return _follow(engine, guest, work, tails, timeout)
+
+
+def _follow(engine: str, guest: Guest, work: Workspace, tails: Sequence[Tail], timeout: float) -> int:
+    """Stream until the status is there; raises GuestError where it will not come."""
+    begun = time.monotonic()
+    while True:
+        ended, status = guest.ended(), work.status()
+        for tail in tails:
+            tail.copy()
+        if status is not None:
+            return status
+        passed = time.monotonic() - begun
+        if ended:
+            what = "died" if work.started else "did not boot"
+            raise GuestError(f"the {engine} guest {what} after {passed:.1f} s{guest.last_words()}")
+        if passed > timeout:
+            raise GuestError(f"the {engine} guest ran out of its {timeout:g} s and was ended")
+        if passed > BOOT_LIMIT[engine] and not work.started:
+            raise GuestError(f"the {engine} guest did not boot within {BOOT_LIMIT[engine]:g} s{guest.last_words()}")
+        time.sleep(POLL)

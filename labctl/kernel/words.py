@@ -1,0 +1,65 @@
+"""An object of a plan in words, for messages: what it is and where. Never a key."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from labctl.plan.objects import (
+    Address,
+    Bridge,
+    Gre,
+    KernelObject,
+    Namespace,
+    Process,
+    Route,
+    Ruleset,
+    Shaper,
+    Sysctl,
+    Veth,
+    XfrmInterface,
+    XfrmPolicy,
+    XfrmState,
+)
+
+
+def describe(item: KernelObject) -> str:
+    """`item` as a noun phrase."""
+    match item:
+        case Namespace():
+            return f"namespace {item.name}"
+        case Sysctl():
+            return f"sysctl {item.name}={item.value} in {item.namespace}"
+        case Bridge():
+            return f"bridge {item.name} in {item.namespace}"
+        case Veth(a=a, b=b):
+            return f"link {a.name} in {a.namespace} to {b.name} in {b.namespace}"
+        case Gre():
+            return f"GRE tunnel {item.name} in {item.namespace} from {item.local} to {item.remote}"
+        case XfrmInterface():
+            return f"xfrm interface {item.name} in {item.namespace} on {item.device}"
+        case Address():
+            return f"address {item.address} on {item.device} in {item.namespace}"
+        case Route():
+            return f"{_route(item)} in {item.namespace}"
+        case XfrmState():
+            ends = f"{item.source} to {item.destination}"
+            return f"security association {ends} SPI {item.spi:#x} in {item.namespace}"
+        case XfrmPolicy():
+            flow = f"{item.source} to {item.destination}"
+            return f"IPsec policy {item.action} {item.direction} {flow} in {item.namespace}"
+        case Ruleset():
+            return f"iptables rules in {item.namespace}"
+        case Shaper():
+            return f"netem on {item.device} in {item.namespace}"
+        case Process():
+            return f"process {item.name} in {item.namespace}"
+        case _:
+            assert_never(item)
+
+
+def _route(route: Route) -> str:
+    kind = "route" if route.type == "unicast" else f"{route.type} route"
+    via = f" via {route.via}" if route.via else ""
+    device = f" dev {route.device}" if route.device else ""
+    metric = f" metric {route.metric}" if route.metric else ""
+    return f"{kind} {route.to}{via}{device}{metric}"

@@ -1,0 +1,191 @@
+"""What a plan asks of a machine: the mechanisms of its kernel and the programs that it uses.
+
+`Mechanism` is a closed vocabulary, and `MEANS` says of each word what it is and where it comes from. labctl itself
+speaks netlink; `ip` and `tc` are needed to try a mechanism beforehand and by whoever works inside a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, assert_never
+
+from labctl.plan.objects import (
+    Address,
+    Bridge,
+    Gre,
+    KernelObject,
+    Namespace,
+    Plan,
+    Process,
+    Route,
+    Ruleset,
+    Shaper,
+    Sysctl,
+    Veth,
+    XfrmInterface,
+    XfrmPolicy,
+    XfrmState,
+)
+
+Mechanism = Literal[
+    "netns",
+    "veth",
+    "bridge",
+    "gre",
+    "xfrm-interface",
+    "xfrm-policy",
+    "esp-aes128-gcm",
+    "esp-aes256-gcm",
+    "esp-aes128-cbc-sha1",
+    "esp-aes256-cbc-sha1",
+    "esp-aes256-cbc-sha256",
+    "netem",
+    "clsact",
+    "clsact-u32",
+    "iptables",
+    "iptables-nat",
+    "iptables-mangle",
+    "iptables-raw",
+    "iptables-conntrack",
+    "iptables-policy",
+    "iptables-reject",
+    "iptables-tcpmss",
+    "iptables-netmap",
+    "program:ip",
+    "program:tc",
+    "program:iptables-restore",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Where a mechanism comes from.
+
+    `options` are the kernel's configuration options (each CONFIG_...), `modules` the modules in which distributions
+    ship them; both empty for a program. `package` is the Debian and Ubuntu package of the program that sets it up.
+    """
+
+    what: str
+    options: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    package: str = "iproute2"
+
+
+def _esp(cipher: str, options: tuple[str, ...], modules: tuple[str, ...]) -> Means:
+    return Means(f"IPsec ESP with {cipher}", ("CONFIG_INET_ESP", *options), ("xfrm_user", "esp4", *modules))
+
+
+def _rules(what: str, option: str, *modules: str) -> Means:
+    return Means(what, (f"CONFIG_{option}",), modules, "iptables")
+
+
+_GCM = (("CONFIG_CRYPTO_AES", "CONFIG_CRYPTO_GCM"), ("aes_generic", "gcm"))
+_SHA1 = (("CONFIG_CRYPTO_AES", "CONFIG_CRYPTO_CBC", "CONFIG_CRYPTO_SHA1"), ("aes_generic", "cbc", "sha1_generic"))
+_SHA256 = (
+    ("CONFIG_CRYPTO_AES", "CONFIG_CRYPTO_CBC", "CONFIG_CRYPTO_SHA256"),
+    ("aes_generic", "cbc", "sha256_generic"),
+)
+
+MEANS: dict[Mechanism, Means] = {
+    "netns": Means("network namespaces, named in a tmpfs", ("CONFIG_NET_NS", "CONFIG_TMPFS")),
+    "veth": Means("virtual Ethernet pairs", ("CONFIG_VETH",), ("veth",)),
+    "bridge": Means("Ethernet bridges", ("CONFIG_BRIDGE",), ("bridge",)),
+    "gre": Means("GRE tunnels with a key", ("CONFIG_NET_IPGRE_DEMUX", "CONFIG_NET_IPGRE"), ("gre", "ip_gre")),
+    "xfrm-interface": Means("xfrm interfaces (route-based IPsec)", ("CONFIG_XFRM_INTERFACE",), ("xfrm_interface",)),
+    "xfrm-policy": Means("IPsec policies", ("CONFIG_XFRM_USER",), ("xfrm_user",)),
+    "esp-aes128-gcm": _esp("AES-128-GCM", *_GCM),
+    "esp-aes256-gcm": _esp("AES-256-GCM", *_GCM),
+    "esp-aes128-cbc-sha1": _esp("AES-128-CBC and HMAC-SHA1", *_SHA1),
+    "esp-aes256-cbc-sha1": _esp("AES-256-CBC and HMAC-SHA1", *_SHA1),
+    "esp-aes256-cbc-sha256": _esp("AES-256-CBC and HMAC-SHA256", *_SHA256),
+    "netem": Means("netem: delay and jitter on a link", ("CONFIG_NET_SCH_NETEM",), ("sch_netem",)),
+    "clsact": Means("the clsact hook of a device", ("CONFIG_NET_SCH_INGRESS",), ("sch_ingress",)),
+    "clsact-u32": Means(
+        "u32 filters that drop at the clsact hook",
+        ("CONFIG_NET_SCH_INGRESS", "CONFIG_NET_CLS_U32", "CONFIG_NET_ACT_GACT"),
+        ("sch_ingress", "cls_u32", "act_gact"),
+    ),
+    "iptables": _rules("iptables, table filter", "IP_NF_FILTER", "ip_tables", "iptable_filter", "nft_compat"),
+    "iptables-nat": _rules("iptables, table nat", "IP_NF_NAT", "iptable_nat", "nft_chain_nat", "xt_nat"),
+    "iptables-mangle": _rules("iptables, table mangle", "IP_NF_MANGLE", "iptable_mangle", "nft_compat"),
+    "iptables-raw": _rules("iptables, table raw", "IP_NF_RAW", "iptable_raw", "nft_compat"),
+    "iptables-conntrack": _rules(
+        "iptables, match conntrack", "NETFILTER_XT_MATCH_CONNTRACK", "nf_conntrack", "xt_conntrack"
+    ),
+    "iptables-policy": _rules("iptables, match policy", "NETFILTER_XT_MATCH_POLICY", "xt_policy"),
+    "iptables-reject": _rules("iptables, target REJECT", "IP_NF_TARGET_REJECT", "ipt_REJECT"),
+    "iptables-tcpmss": _rules("iptables, target TCPMSS", "NETFILTER_XT_TARGET_TCPMSS", "xt_TCPMSS"),
+    "iptables-netmap": _rules("iptables, target NETMAP", "NETFILTER_XT_TARGET_NETMAP", "xt_NETMAP"),
+    "program:ip": Means("the program ip"),
+    "program:tc": Means("the program tc"),
+    "program:iptables-restore": Means("the program iptables-restore", package="iptables"),
+}
+
+_DEVICES: dict[type[KernelObject], Mechanism] = {
+    Veth: "veth",
+    Bridge: "bridge",
+    Gre: "gre",
+    XfrmInterface: "xfrm-interface",
+}
+_CIPHERS: dict[str, Mechanism] = {
+    "aes128-gcm": "esp-aes128-gcm",
+    "aes256-gcm": "esp-aes256-gcm",
+    "aes128-cbc-sha1": "esp-aes128-cbc-sha1",
+    "aes256-cbc-sha1": "esp-aes256-cbc-sha1",
+    "aes256-cbc-sha256": "esp-aes256-cbc-sha256",
+}
+_TABLES: dict[str, Mechanism] = {
+    "filter": "iptables",
+    "nat": "iptables-nat",
+    "mangle": "iptables-mangle",
+    "raw": "iptables-raw",
+}
+# The extensions that are modules of their own. SNAT, DNAT and MASQUERADE belong to the nat table.
+_EXTENSIONS: dict[tuple[str, str], Mechanism] = {
+    ("-m", "conntrack"): "iptables-conntrack",
+    ("-m", "policy"): "iptables-policy",
+    ("-j", "REJECT"): "iptables-reject",
+    ("-j", "TCPMSS"): "iptables-tcpmss",
+    ("-j", "NETMAP"): "iptables-netmap",
+}
+# A silent fault drops what arrives at a device; carrier loss (link_down) needs no more than the device.
+_FAULTS: dict[str, tuple[Mechanism, ...]] = {"blackhole": ("clsact-u32",)}
+
+
+def needs(plan: Plan, faults: frozenset[str] = frozenset()) -> tuple[Mechanism, ...]:
+    """The mechanisms, sorted, that `plan` uses and that drills with `faults` (link_down, blackhole...) add to them."""
+    found = {mechanism for item in plan.objects for mechanism in _of(item)}
+    if faults:
+        found.update(("clsact", "program:tc"))
+    found.update(mechanism for fault in faults for mechanism in _FAULTS.get(fault, ()))
+    return tuple(sorted(found))
+
+
+def _of(item: KernelObject) -> tuple[Mechanism, ...]:
+    match item:
+        case Namespace():
+            return ("netns", "program:ip")
+        case Veth() | Bridge() | Gre() | XfrmInterface():
+            return (_DEVICES[type(item)],)
+        case XfrmState():
+            return (_CIPHERS[item.cipher],)
+        case XfrmPolicy():
+            return ("xfrm-policy",)
+        case Shaper():
+            return ("netem", "program:tc")
+        case Ruleset():
+            return ("program:iptables-restore", *_of_rules(item))
+        case Address() | Route() | Sysctl() | Process():
+            return ()  # every kernel with network namespaces has them
+        case _:
+            assert_never(item)
+
+
+def _of_rules(ruleset: Ruleset) -> Iterator[Mechanism]:
+    for table, lines in ruleset.tables:
+        yield _TABLES[table]
+        for line in lines:
+            words = line.split()
+            yield from (_EXTENSIONS[pair] for pair in pairwise(words) if pair in _EXTENSIONS)

@@ -1,0 +1,48 @@
+"""From a program's configuration to the program, its sockets open and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from labctl.model.services import PathWatcher, Program, Resolver, Server
+from labctl.plan.objects import Process
+from labctl.services.nameserver import NameServer
+from labctl.services.pathwatcher import Watcher
+from labctl.services.server import BannerServer
+
+
+class Service(Protocol):
+    """A program that listens already."""
+
+    def run(self) -> None:
+        """Serve until killed."""
+
+
+def open_program(process: Process, report: Callable[[str, dict[str, str]], None]) -> Service:
+    """The program of `process`, in the caller's namespace; it may `report` its state, in words and path by path.
+
+    LabError where it cannot have what it needs, e.g. KernelError for an address in use.
+    """
+    match process.program:
+        case Resolver() as config:
+            return NameServer(config)
+        case Server() as config:
+            return BannerServer(config)
+        case PathWatcher() as config:
+            return Watcher(config, process.namespace, report)
+        case never:
+            assert_never(never)
+
+
+def title(program: Program, namespace: str) -> str:
+    """What `ps` calls the process."""
+    match program:
+        case Resolver():
+            return f"resolver:{namespace}"
+        case Server():
+            return f"server:{namespace}"
+        case PathWatcher():
+            return f"paths:{namespace}"
+        case never:
+            assert_never(never)

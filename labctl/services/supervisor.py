@@ -1,0 +1,290 @@
+"""The supervisor: one small process a lab that outlives the command line and keeps the lab's programs as its children.
+
+A program that ends is recorded and not started again; when the supervisor ends, in whatever way, all of them end.
+`labctl.services.keeper` starts it and talks to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from labctl.codec import decode, encode
+from labctl.errors import HostError, LabError, StateError
+from labctl.kernel.paths import Paths
+from labctl.plan.objects import Process
+from labctl.services import processes
+from labctl.services.children import Child, spawn
+from labctl.services.control import Roster, ServiceStatus, error_to_data, line, roster_file, short_path
+from labctl.services.keeper import Keeper, start
+
+__all__ = ["Keeper", "ServiceStatus", "Supervisor", "main", "start"]
+
+START_S = 10.0
+"""A program that is not ready so long after its start is killed."""
+GRACE_S = 0.5
+"""From SIGTERM to SIGKILL."""
+
+Key = tuple[str, str]
+Data = dict[str, Any]
+
+
+class _Client:
+    """A connection of somebody who asks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.received = b""
+
+    def reply(self, data: Data) -> None:
+        """Answer; one who does not listen any more loses the answer and nothing else."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall(line(data))
+
+
+class Supervisor:
+    """The supervisor of the lab at `paths`. OSError where its socket cannot be had."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._children: dict[Key, Child] = {}
+        self._waiting: dict[Key, list[_Client]] = {}
+        self._deadlines: dict[Key, float] = {}
+        self._ended = False
+        self._selector = selectors.DefaultSelector()
+        self._listener = _listen(paths)
+        self._alarm, self._signals = socket.socketpair()
+        self._catch_signals()
+        self._watch(self._listener, self._accept)
+        self._watch(self._alarm, self._take_signals)
+        self._record()
+
+    def run(self) -> None:
+        """Serve until told to shut down."""
+        while True:
+            next_deadline = min(self._deadlines.values(), default=None)
+            timeout = None if next_deadline is None else max(0.0, next_deadline - time.monotonic())
+            for key, _ in self._selector.select(timeout):
+                key.data()
+                if self._ended:  # whoever else asks in this very moment learns it from the end of the stream
+                    return
+            self._kill_late(time.monotonic())
+
+    def _watch(self, source: socket.socket | int, act: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, act)
+
+    def _catch_signals(self) -> None:
+        for end in (self._alarm, self._signals):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)  # the wake-up socket tells the loop
+
+    def _take_signals(self) -> None:
+        taken = self._alarm.recv(4096)
+        if signal.SIGTERM in taken:
+            self._shut_down()
+        else:
+            self._reap()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # whoever asked has gone already
+        connection.settimeout(2.0)
+        client = _Client(connection)
+        self._watch(connection, lambda: self._listen_to(client))
+
+    def _listen_to(self, client: _Client) -> None:
+        try:
+            chunk = client.connection.recv(1 << 16)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._selector.unregister(client.connection)
+            client.connection.close()
+            return
+        *requests, client.received = (client.received + chunk).split(b"\n")
+        for request in requests:
+            try:
+                self._obey(json.loads(request), client)
+            except LabError as error:
+                client.reply(error_to_data(error))
+            except OSError as error:
+                client.reply(error_to_data(HostError(f"the supervisor cannot do that: {error}")))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                client.reply(error_to_data(StateError(f"the supervisor does not understand the request: {error}")))
+
+    def _obey(self, request: Data, client: _Client) -> None:
+        match request["do"]:
+            case "start":
+                self._start(decode(Process, request["process"]), client)
+            case "stop":
+                self._stop((request["namespace"], request["name"]), client)
+            case "status":
+                client.reply({"ok": True, "services": [encode(each.status) for each in self._children.values()]})
+            case "shutdown":
+                self._shut_down()
+                client.reply({"ok": True})
+            case other:
+                raise ValueError(f"no verb {other!r}")
+
+    def _start(self, process: Process, client: _Client) -> None:
+        key = (process.namespace, process.name)
+        if key in self._children and self._children[key].running:
+            raise StateError(f"{process.name} runs already in {process.namespace}")
+        child = self._children[key] = spawn(process, self._paths, self._release)
+        self._waiting[key] = [client]
+        self._deadlines[key] = time.monotonic() + START_S
+        self._watch(child.reports, lambda: self._hear(key, child))
+        self._watch(child.output, lambda: self._read(key, child))
+        self._record()
+
+    def _stop(self, key: Key, client: _Client) -> None:
+        child = self._children.get(key)
+        if child is None or not child.running:
+            self._children.pop(key, None)
+            client.reply({"ok": True})
+            return
+        os.kill(child.identity.pid, signal.SIGTERM)  # not yet waited for: the pid cannot be another's
+        self._answer(key, error_to_data(StateError(f"{key[1]} in {key[0]} was stopped before it was ready")))
+        self._waiting[key] = [client]
+        self._deadlines[key] = time.monotonic() + GRACE_S
+        child.stopping = True
+
+    def _hear(self, key: Key, child: Child) -> None:
+        if not child.running:
+            return  # buried since the selector named its pipe, which is closed
+        child.hear()
+        if child.ready and not child.stopping:
+            self._deadlines.pop(key, None)
+            self._answer(key, {"ok": True, "pid": child.identity.pid})
+
+    def _read(self, key: Key, child: Child) -> None:
+        for text in child.read() if child.running else ():
+            print(f"{'/'.join(key)}: {text}", file=sys.stderr, flush=True)
+
+    def _reap(self) -> None:
+        by_pid = {child.identity.pid: key for key, child in self._children.items() if child.running}
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in by_pid:  # others were orphans left to us
+                self._bury(by_pid[pid], status)
+        with contextlib.suppress(OSError):  # a roster that names too many harms nobody
+            self._record()
+
+    def _bury(self, key: Key, status: int) -> None:
+        child = self._children[key]
+        self._hear(key, child)
+        self._read(key, child)
+        for pipe in (child.reports, child.output):
+            self._selector.unregister(pipe)
+        child.end(status)
+        self._deadlines.pop(key, None)
+        if child.stopping:
+            del self._children[key]
+            self._answer(key, {"ok": True})
+            return
+        print(f"{'/'.join(key)}: {child.detail}", file=sys.stderr, flush=True)
+        reason = StateError(f"{key[1]} in {key[0]} did not start: {child.detail}")
+        self._answer(key, child.failure or error_to_data(reason))
+
+    def _answer(self, key: Key, data: Data) -> None:
+        for client in self._waiting.pop(key, []):
+            client.reply(data)
+
+    def _kill_late(self, now: float) -> None:
+        for key in [key for key, deadline in self._deadlines.items() if deadline <= now]:
+            del self._deadlines[key]
+            child = self._children[key]
+            if not child.stopping:
+                late = StateError(f"{key[1]} in {key[0]} was not ready within {START_S:.0f} s")
+                child.failure = error_to_data(late)
+            os.kill(child.identity.pid, signal.SIGKILL)
+
+    def _shut_down(self) -> None:
+        """Kill and await every child, then let go of the files that tell of us."""
+        running = [child for child in self._children.values() if child.running]
+        for child in running:
+            os.kill(child.identity.pid, signal.SIGKILL)
+        for child in running:
+            os.waitpid(child.identity.pid, 0)
+        for place in (self._paths.control, roster_file(self._paths)):
+            place.unlink(missing_ok=True)
+        self._ended = True
+
+    def _record(self) -> None:
+        """Write the roster, whole or not at all."""
+        me = processes.identify(os.getpid())
+        if me is None:
+            raise StateError("/proc is not mounted: processes cannot be told apart")
+        running = tuple(child.identity for child in self._children.values() if child.running)
+        place = roster_file(self._paths)
+        fresh = place.with_suffix(".new")
+        fresh.write_text(json.dumps(encode(Roster(me, running))))
+        fresh.rename(place)
+
+    def _release(self) -> None:
+        """In a child: close every file of the supervisor's."""
+        _close_all(key.fileobj for key in self._selector.get_map().values())
+        self._selector.close()
+        self._signals.close()
+
+
+def _close_all(files: Iterable[Any]) -> None:
+    for each in files:
+        if isinstance(each, int):
+            os.close(each)
+        else:
+            each.close()
+
+
+def _listen(paths: Paths) -> socket.socket:
+    """The control socket, for its owner alone; one that nobody listens at any more is replaced."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    paths.control.unlink(missing_ok=True)
+    with short_path(paths.control) as name:
+        listener.bind(name)
+    paths.control.chmod(0o600)
+    listener.listen(64)
+    return listener
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`LAB RUN NETNS READY`: become the supervisor of LAB; tell the file descriptor READY, then close it."""
+    lab, run, netns, ready = arguments
+    if os.fork():
+        os._exit(0)
+    os.umask(0o077)
+    os.chdir("/")
+    processes.adopt_orphans()
+    processes.set_name(f"labctl:{lab}")
+    try:
+        supervisor = Supervisor(Paths(lab, Path(run), Path(netns)))
+    except (OSError, LabError) as error:
+        os.write(int(ready), line(error_to_data(StateError(f"the supervisor of {lab} cannot start: {error}"))))
+        return
+    os.write(int(ready), line({"ok": True, "pid": os.getpid()}))
+    os.close(int(ready))
+    gc.freeze()  # the children share these pages as long as nobody writes to them
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,166 @@
+"""The bytes that labctl packs mean, to another implementation of rtnetlink, what the plan says."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
+
+import pytest
+
+from labctl.kernel import links, routes, shaping, xfrm
+from labctl.kernel.keys import CIPHERS
+from labctl.kernel.netlink import Message, attribute, attributes, nested, text, u32
+from labctl.plan.objects import Address, Bridge, End, Gre, Route, Shaper, Veth, XfrmInterface, XfrmPolicy, XfrmState
+
+
+def decoded(kind: Any, message: Message) -> Any:
+    """`message` as pyroute2 reads it."""
+    found = kind(message.pack(1, ack=True))
+    found.decode()
+    assert found["header"]["length"] == len(message.body) + 16
+    assert found["header"]["flags"] == message.flags | 0x5
+    return found
+
+
+def link(message: Message) -> Any:
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+    return decoded(ifinfmsg, message)
+
+
+def info(message: Message) -> Any:
+    return link(message).get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+
+
+def test_bridge() -> None:
+    message = links.bridge(Bridge("sw", "br0", 1400))
+    found = link(message)
+    assert found.get_attr("IFLA_IFNAME") == "br0"
+    assert found.get_attr("IFLA_MTU") == 1400
+    assert found["flags"] & 1
+    assert found.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "bridge"
+    data = info(message)
+    assert [data.get_attr(f"IFLA_BR_{name}") for name in ("FORWARD_DELAY", "STP_STATE", "MCAST_SNOOPING")] == [0, 0, 0]
+
+
+def test_veth() -> None:
+    item = Veth(End("a", "eth0", "02:00:00:00:00:01"), End("b", "p1", "02:00:00:00:00:02"), 1300)
+    message = links.veth(item, 5, 6, 9)
+    found, peer = link(message), info(message).get_attr("VETH_INFO_PEER")
+    assert found.get_attr("IFLA_MASTER") == 9
+    assert found["flags"] & 1
+    for end, name, fd, mac in ((found, "eth0", 5, "02:00:00:00:00:01"), (peer, "p1", 6, "02:00:00:00:00:02")):
+        assert end.get_attr("IFLA_IFNAME") == name
+        assert end.get_attr("IFLA_NET_NS_FD") == fd
+        assert end.get_attr("IFLA_ADDRESS") == mac
+        assert end.get_attr("IFLA_MTU") == 1300
+        assert (end.get_attr("IFLA_NUM_TX_QUEUES"), end.get_attr("IFLA_NUM_RX_QUEUES")) == (1, 1)
+
+
+@pytest.mark.parametrize("key", [None, 0, 42])
+def test_gre(key: int | None) -> None:
+    data = info(links.gre(Gre("a", "gre1", IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 1400, key, 33)))
+    assert data.get_attr("IFLA_GRE_LOCAL") == "192.0.2.1"
+    assert data.get_attr("IFLA_GRE_REMOTE") == "192.0.2.2"
+    assert (data.get_attr("IFLA_GRE_TTL"), data.get_attr("IFLA_GRE_PMTUDISC")) == (33, 1)
+    assert (data.get_attr("IFLA_GRE_IKEY"), data.get_attr("IFLA_GRE_OKEY")) == (key, key)
+
+
+def test_xfrm_interface() -> None:
+    data = info(links.xfrm_interface(XfrmInterface("a", "ipsec1", 7, "wan", 1400), 3))
+    assert (data.get_attr("IFLA_XFRM_LINK"), data.get_attr("IFLA_XFRM_IF_ID")) == (3, 7)
+
+
+def test_address() -> None:
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+    found = decoded(ifaddrmsg, routes.address(Address("a", "eth0", IPv4Interface("10.0.0.1/24")), 4))
+    assert (found["index"], found["prefixlen"], found["family"]) == (4, 24, 2)
+    assert found.get_attr("IFA_LOCAL") == found.get_attr("IFA_ADDRESS") == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("item", "fields", "wanted"),
+    [
+        (
+            Route("a", IPv4Network("192.0.2.0/24"), IPv4Address("10.0.0.2"), "eth0", metric=5),
+            {"dst_len": 24, "table": 254, "proto": 4, "scope": 0, "type": 1},
+            {"DST": "192.0.2.0", "GATEWAY": "10.0.0.2", "OIF": 4, "PRIORITY": 5, "PREFSRC": None},
+        ),
+        (
+            Route("a", IPv4Network("0.0.0.0/0"), None, "eth0", source=IPv4Address("10.0.0.1")),
+            {"dst_len": 0, "scope": 253, "type": 1},
+            {"DST": None, "GATEWAY": None, "OIF": 4, "PRIORITY": None, "PREFSRC": "10.0.0.1"},
+        ),
+        (
+            Route("a", IPv4Network("192.0.2.1/32"), type="unreachable"),
+            {"dst_len": 32, "scope": 0, "type": 7},
+            {"DST": "192.0.2.1", "GATEWAY": None, "OIF": None},
+        ),
+        (Route("a", IPv4Network("10.0.0.0/8"), type="blackhole"), {"dst_len": 8, "type": 6}, {"DST": "10.0.0.0"}),
+    ],
+)
+def test_route(item: Route, fields: dict[str, int], wanted: dict[str, Any]) -> None:
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    found = decoded(rtmsg, routes.route(item, 4 if item.device else None))
+    assert {name: found[name] for name in fields} == fields
+    assert {name: found.get_attr(f"RTA_{name}") for name in wanted} == wanted
+
+
+def test_netem() -> None:
+    from pyroute2.netlink.rtnl.tcmsg import tcmsg
+
+    found = decoded(tcmsg, shaping.netem(Shaper("a", "eth0", 12.5, 0.25), 4))
+    assert (found["index"], found["parent"], found.get_attr("TCA_KIND")) == (4, 0xFFFFFFFF, "netem")
+    body = shaping.netem(Shaper("a", "eth0", 12.5, 0.25), 4).body
+    options = attributes(body[20:])[2]
+    inner = attributes(options[24:])
+    assert [struct.unpack("=q", inner[kind])[0] for kind in (10, 11)] == [12_500_000, 250_000]
+
+
+def test_an_association_has_the_length_of_the_kernels_structures() -> None:
+    here, there = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+    for name, cipher in CIPHERS.items():
+        key = bytes(range(cipher.key_bytes))
+        item = XfrmState("a", here, there, 0x1001, name, "k", 7)  # type: ignore[arg-type]
+        body = xfrm.state(item, key).body
+        found = attributes(body[224:])
+        assert found[31] == struct.pack("=I", 7)
+        keys = {kind: value[64:] for kind, value in found.items() if kind != 31}
+        if cipher.authentication:
+            assert keys[2] == struct.pack("=I", cipher.encryption_bytes * 8) + key[: cipher.encryption_bytes]
+            assert keys[20][8:] == key[cipher.encryption_bytes :]
+        else:
+            assert keys[18] == struct.pack("=II", len(key) * 8, 128) + key
+
+
+def test_a_policy_has_the_length_of_the_kernels_structures() -> None:
+    here, there = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+    net = IPv4Network("10.0.0.0/8")
+    protect = xfrm.policy(XfrmPolicy("a", "out", net, net, "protect", 7, (here, there))).body
+    discard = xfrm.policy(XfrmPolicy("a", "fwd", net, net, "discard")).body
+    assert {kind: len(value) for kind, value in attributes(protect[168:]).items()} == {5: 64, 31: 4}
+    assert len(discard) == 168
+    assert (protect[160:162], discard[160:162]) == (b"\1\0", b"\2\1")
+
+
+def test_no_message_shows_a_key_in_its_words() -> None:
+    here, there = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+    key = bytes(range(36))
+    message = xfrm.state(XfrmState("a", here, there, 1000, "aes256-gcm", "k", 7), key)
+    assert key.hex() not in message.what
+    assert key not in message.what.encode()
+
+
+def test_attributes_are_read_as_they_are_written() -> None:
+    packed = u32(1, 7) + text(2, "abc") + nested(3, attribute(4, b"x"), u32(5, 6)) + attribute(6, b"")
+    found = attributes(packed)
+    assert len(packed) % 4 == 0
+    assert (found[1], found[2], found[6]) == (b"\7\0\0\0", b"abc\0", b"")
+    assert attributes(found[3]) == {4: b"x", 5: b"\6\0\0\0"}
+
+
+def test_damaged_attributes_end_the_reading() -> None:
+    assert attributes(u32(1, 7) + b"\0\0\0\0" + u32(2, 8)) == {1: b"\7\0\0\0"}
