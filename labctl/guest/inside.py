@@ -63,7 +63,7 @@ def attach(held: int, target: str) -> None:
 def make_target(target: Path, *, directory: bool) -> None:
     if directory:
         target.mkdir(parents=True, exist_ok=True)
-    else:
+    elif not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
 
@@ -144,10 +144,8 @@ def finish(directory: Path, name: str, text: str) -> None:
     part.rename(directory / name)
 
 
-def main() -> None:
-    """Carry out the job that lies in the directory given as the only argument."""
-    directory = Path(sys.argv[1])
-    job = json.loads((directory / "job.json").read_text())
+def carry_out(job: dict[str, Any], directory: Path) -> None:
+    """Set the guest up and run the job in it."""
     if os.getpid() == 1:
         boot()
     arrange(job["covers"], job["shares"])
@@ -156,6 +154,15 @@ def main() -> None:
     status = execute(job, directory)
     os.sync()
     finish(directory, "status", str(status))
+
+
+def main() -> None:
+    """Carry out the job that lies in the directory given as the only argument, or leave there why it cannot be."""
+    directory = Path(sys.argv[1])
+    try:
+        carry_out(json.loads((directory / "job.json").read_text()), directory)
+    except OSError as fault:
+        finish(directory, "fault", str(fault))
     if os.getpid() == 1:
         LIBC.reboot(LINUX_REBOOT_CMD_POWER_OFF)
 

@@ -90,6 +90,11 @@ class Workspace:
         path = self.root / "status"
         return int(path.read_text()) if path.exists() else None
 
+    def fault(self) -> str:
+        """Why the guest could not be set up or could not run the job, "" while nothing is known."""
+        path = self.root / "fault"
+        return path.read_text() if path.exists() else ""
+
     def fill(self, job: Job) -> None:
         """Write the job and the program that carries it out.
 
@@ -115,11 +120,13 @@ def directories(paths: Iterable[Path]) -> list[Path]:
 def hidden(readable: Iterable[Path], covers: Sequence[str]) -> list[Path]:
     """Which of our own paths and of `readable` a tmpfs over `covers` would hide: they must be shown again.
 
-    Our own are the working directory, the interpreter with its environment, and the modules' search path.
+    A path that lies in another one of them is not named beside it. Our own are the working directory, the interpreter
+    with its environment, and the modules' search path.
     """
     own = [Path.cwd(), Path(labctl.__file__).parent, *map(Path, (sys.prefix, sys.base_prefix, *sys.path))]
     found = {path.resolve() for path in (*own, *readable) if str(path) not in ("", ".")}
-    return sorted(path for path in found if path.exists() and any(Path(cover) in path.parents for cover in covers))
+    covered = {path for path in found if path.exists() and any(Path(cover) in path.parents for cover in covers)}
+    return sorted(path for path in covered if covered.isdisjoint(path.parents))
 
 
 def outer_first(shares: Iterable[Share]) -> list[Share]:

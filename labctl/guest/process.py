@@ -15,7 +15,7 @@ from types import FrameType
 from labctl.errors import GuestError
 from labctl.guest.job import Launch
 
-CONSOLE_LINES = 15
+CONSOLE_LINES = 40
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -69,8 +69,11 @@ def run(
     request = Request(argv, writable, readable, environment or {})
     with late_death(), tempfile.TemporaryDirectory(prefix="labctl-guest-") as directory:
         work = Workspace(Path(directory).resolve())
-        launch = prepare(engine, work, request)
-        work.fill(launch.job)
+        try:
+            launch = prepare(engine, work, request)
+            work.fill(launch.job)
+        except OSError as fault:
+            raise GuestError(f"the {engine} guest cannot be prepared: {fault}") from fault
         tails = [Tail(work.stdout, stdout or sys.stdout.buffer), Tail(work.stderr, stderr or sys.stderr.buffer)]
         with started(launch) as guest:
             return _follow(engine, guest, work, tails, timeout)
@@ -86,6 +89,8 @@ def _follow(engine: str, guest: Guest, work: Workspace, tails: Sequence[Tail], t
         if status is not None:
             return status
         passed = time.monotonic() - begun
+        if fault := work.fault():
+            raise GuestError(f"the {engine} guest cannot be set up: {fault}")
         if ended:
             what = "died" if work.started else "did not boot"
             raise GuestError(f"the {engine} guest {what} after {passed:.1f} s{guest.last_words()}")

@@ -32,9 +32,13 @@ _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
 _PACKET_OUTGOING = 4
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
-_SIOCGIFHWADDR = 0x8927
+_SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
+_IFF_UP = 1
 
 _SNAP = 512
+# The kernel must not cut the frames itself: packet_rcv would give the cut frame a head of its own but share its pages,
+# so that esp_input sees an unshared packet, decrypts it in place, and a tap on the wire reads cleartext.
+_WHOLE = 0xFFFFFFFF
 _BUFFER = 64 << 20  # bytes; only what is not read yet counts, so that an idle tap costs nothing
 _BATCH = 500  # frames read before others get a turn
 _REST_S = 0.002  # frames carry the kernel's time, so that reading them late and many at once loses nothing
@@ -73,7 +77,7 @@ class _Listener:
         self.frames = {}
         self._marker, self._offset = marker, offset
         self.lost()
-        _filter(self.socket, _SNAP)
+        _filter(self.socket, _WHOLE)
 
     def stop(self) -> Frames:
         """The frames since `start`; none after this counts."""
@@ -256,9 +260,15 @@ class Captures:
 
 
 def devices(namespace: Path) -> list[str]:
-    """The names of all devices of a namespace but its loopback."""
-    with enter(namespace):
-        return [name for _, name in socket.if_nameindex() if name != "lo"]
+    """The devices of a namespace that are up, its loopback left out: all by which a packet can leave it."""
+    with enter(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
+        return [name for _, name in socket.if_nameindex() if name != "lo" and _is_up(asking, name)]
+
+
+def _is_up(asking: socket.socket, device: str) -> bool:
+    request = struct.pack("16s24x", device.encode())
+    flags = struct.unpack_from("H", fcntl.ioctl(asking, _SIOCGIFFLAGS, request), 16)[0]
+    return bool(flags & _IFF_UP)
 
 
 def clock_offset() -> int:

@@ -109,6 +109,8 @@ def test_a_job_has_its_status_streams_directory_environment_and_files(
     engine: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "results").mkdir()
+    (place / "inner").mkdir()
+    (place / "inner" / "file").touch()
     out, err = Stream(), Stream()
     monkeypatch.chdir(place)
     with tempfile.NamedTemporaryFile("w", dir="/tmp", prefix="guest-file-") as single:
@@ -118,7 +120,7 @@ def test_a_job_has_its_status_streams_directory_environment_and_files(
             engine,
             [PYTHON, "-c", SCENE, single.name],
             writable=[Path("results")],
-            readable=[Path(single.name)],
+            readable=[Path(single.name), place / "inner" / "file"],
             environment={"MARK": "a b"},
             timeout=120,
             stdout=out,
@@ -183,6 +185,23 @@ def test_a_guest_that_dies_is_an_error_and_not_a_status(uml: str) -> None:
     script = "import ctypes; ctypes.CDLL(None).reboot(0x4321fedc)"
     with pytest.raises(GuestError, match=r"the uml guest died after (.|\n)*Power down"):
         guest.run(uml, [PYTHON, "-c", script], timeout=30)
+
+
+def test_a_guest_that_cannot_be_set_up_says_why(uml: str) -> None:
+    here = Path("/proc/self/task").resolve()  # our own process: nothing that the guest's /proc could have
+    with pytest.raises(GuestError, match=rf"cannot be set up: .*{here.parent}"):
+        guest.run(uml, ["true"], writable=[here], timeout=30)
+
+
+def test_a_working_directory_that_has_gone_is_an_error(uml: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    place.rename(gone := place.with_name("gone"))
+    gone.rmdir()
+    try:
+        with pytest.raises(GuestError, match=r"cannot be prepared: .*No such file"):
+            guest.run(uml, ["true"], timeout=30)
+    finally:
+        place.mkdir()
 
 
 def test_a_kernel_that_does_not_boot_is_an_error_with_its_last_words(

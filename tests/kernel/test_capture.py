@@ -137,7 +137,10 @@ def test_arp_is_seen(captures: Captures, sender: socket.socket, pair: Lab) -> No
     assert {(flow.src, flow.dst) for flow in flows if flow.proto == "arp"} >= {("10.0.0.1", "10.0.0.2")}
 
 
-def test_devices_are_all_but_the_loopback(pair: Lab) -> None:
+def test_the_devices_are_those_that_are_up_but_for_the_loopback(pair: Lab) -> None:
+    pair.make(pair.veth("left", "eth1", "right", "eth1"))
+    assert devices(pair.paths.namespace("left")) == ["eth0", "eth1"]
+    pair.run("left", "ip", "link", "set", "dev", "eth1", "down")
     assert devices(pair.paths.namespace("left")) == ["eth0"]
 
 

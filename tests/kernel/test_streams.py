@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -96,7 +97,7 @@ def test_marks_split_the_flows_as_they_split_the_numbers(session: Session) -> No
     report = session.stop_stream(StopStream(tuple(marks), drain_ms=50))
     seen = [sum(flow.marked for flow in part if flow.tap == "wire") for part in report.parts]
     edges = [0.0, *marks, float("inf")]
-    sent = [sum(a <= at < b for at in report.sent) for a, b in zip(edges, edges[1:], strict=False)]
+    sent = [sum(a <= at < b for at in report.sent) for a, b in itertools.pairwise(edges)]
     assert sum(seen) == len(report.sent)
     assert all(abs(here - there) <= 1 for here, there in zip(seen, sent, strict=True))
 

@@ -33,9 +33,17 @@ def test_only_what_a_cover_would_hide_is_shown_again(tmp_path: Path) -> None:
     assert hidden([inner, outer, tmp_path / "covered", tmp_path / "absent"], [str(tmp_path / "covered")]) == [inner]
 
 
+def test_what_lies_in_a_shown_directory_is_not_shown_apart(tmp_path: Path) -> None:
+    outer, other = tmp_path / "a", tmp_path / "ab"
+    for directory in (outer / "b", other):
+        directory.mkdir(parents=True)
+    assert hidden([outer / "b", outer, other], [str(tmp_path)]) == [outer, other]
+
+
 def test_our_own_interpreter_and_source_are_shown_where_they_would_be_hidden() -> None:
     shown = hidden([], ["/"])
-    assert {Path(sys.prefix), Path(labctl.__file__).parent, Path.cwd()} <= set(shown)
+    for path in (Path(sys.prefix), Path(labctl.__file__).parent, Path.cwd()):
+        assert any(each == path or each in path.parents for each in shown)
 
 
 def test_an_outer_share_comes_before_what_lies_in_it() -> None:

@@ -34,7 +34,8 @@ def ip(draw: Callable[[Any], Any]) -> ScapyPacket:
 @st.composite
 def segments(draw: Callable[[Any], Any]) -> ScapyPacket:
     layer = draw(st.sampled_from([TCP, UDP]))
-    return ip(draw) / layer(sport=draw(port), dport=draw(port)) / Raw(draw(data))
+    segment: ScapyPacket = layer(sport=draw(port), dport=draw(port)) / Raw(draw(data))
+    return ip(draw) / segment
 
 
 @st.composite
@@ -44,7 +45,7 @@ def echoes(draw: Callable[[Any], Any]) -> ScapyPacket:
 
 @st.composite
 def others(draw: Callable[[Any], Any]) -> ScapyPacket:
-    return ip(draw) / draw(st.builds(ESP, spi=st.integers(1, 2**32 - 1), data=data))
+    return ip(draw) / ESP(spi=draw(st.integers(1, 2**32 - 1)), data=draw(data))
 
 
 plain = st.one_of(segments(), echoes(), others())
@@ -63,7 +64,8 @@ def tunnelled(draw: Callable[[Any], Any]) -> ScapyPacket:
         chksum_present=draw(st.integers(0, 1)),
         seqnum_present=draw(st.integers(0, 1)),
     )
-    return ip(draw) / header / draw(st.one_of(plain, errors()))
+    inside: ScapyPacket = draw(st.one_of(plain, errors()))
+    return ip(draw) / header / inside
 
 
 @st.composite
