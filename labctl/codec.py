@@ -45,30 +45,45 @@ def decode(kind: Any, data: Any) -> Any:
         return _decode_union(typing.get_args(kind), data)
     if origin in (tuple, list):
         items = typing.get_args(kind)
+        _expect(list, data)
         if origin is list or items[-1] is Ellipsis:
             return origin(decode(items[0], each) for each in data)
         return tuple(decode(item, each) for item, each in zip(items, data, strict=True))
     if origin is dict:
         item = typing.get_args(kind)[1]
-        return {key: decode(item, each) for key, each in data.items()}
+        return {key: decode(item, each) for key, each in _expect(dict, data).items()}
     if origin is typing.Literal:
         if data not in typing.get_args(kind):
             raise ValueError(f"{data!r} is none of {typing.get_args(kind)}")
         return data
     if kind in _TEXTUAL:
-        return kind(data)
+        return kind(_expect(str, data))
     if dataclasses.is_dataclass(kind):
         return _decode_record(kind, data)
-    if kind is Any or isinstance(data, kind) or (kind is float and isinstance(data, int)):
+    if kind is Any or (kind is float and type(data) is int):
         return data
-    raise ValueError(f"expected {getattr(kind, '__name__', kind)}, found {data!r}")
+    return _expect(kind, data)
+
+
+def _expect(kind: type[T], data: Any) -> T:
+    # To Python True is an int; to JSON it is not.
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise ValueError(f"expected {kind.__name__}, found {data!r}")
+    return data
 
 
 def _decode_record(kind: Any, data: Any) -> Any:
     if not isinstance(data, dict) or data.get("is") != kind.__name__:
         raise ValueError(f"expected {kind.__name__}, found {data!r}")
     hints = _hints(kind)
+    missing = [f.name for f in dataclasses.fields(kind) if f.name not in data and _is_required(f)]
+    if missing:
+        raise ValueError(f"{kind.__name__} without {', '.join(missing)}")
     return kind(**{name: decode(hints[name], data[name]) for name in hints if name in data})
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 @functools.cache

@@ -20,7 +20,8 @@ from labctl.model.network import Network
 from labctl.plan.compile import compile_plan
 from labctl.plan.objects import Plan
 from labctl.probes.expectations import Check, Drill
-from labctl.probes.resolve import Resolver, refuse_checks
+from labctl.probes.refusals import refuse_checks, refuse_unplaced
+from labctl.probes.resolve import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ def describe(text: bytes, source: str, time_scale: int = 1) -> Described:
     refuse_checks(document)
     net = _network(document)
     resolver = Resolver(document, net, time_scale)
+    refuse_unplaced(document, net)
+    if document.reading.faults:
+        raise refused(source, document.reading.faults)
     plan = compile_plan(document.name, net, time_scale)
     checks, drills = resolver.checks(), resolver.drills()
     described = Described(source, text, tree, time_scale, document.name, document.about, plan, checks, drills)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from labctl.description.checks import CheckSpec, DrillSpec, LabSpec
-from labctl.description.faults import Path, did_you_mean
+from labctl.description.faults import Path, a, did_you_mean
 from labctl.description.record import RecordOf
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar, Sequence, Tree
@@ -165,7 +165,8 @@ class _Parser:
         if uses is not None:
             if not set(uses) & set(reference.accepts):
                 wanted = " or ".join(reference.accepts)
-                self.reading.fault(reference.path, f"is a {uses[0]}; expected a {wanted}", value=reference.name)
+                rule, hint = f"is {a(uses[0])}; expected {a(wanted)}", reference.why_not.get(uses[0], "")
+                self.reading.fault(reference.path, rule, hint, value=reference.name)
         elif not (self.unread | self.ids) & {reference.name, *reference.name.split(".")}:
             fitting = [name for name, uses in names.items() if set(uses) & set(reference.accepts)]
             hint = did_you_mean(reference.name, fitting)

@@ -31,10 +31,16 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.mark.line}:{self.mark.column}"
-        parts = [self.path, f"`{self.value}`" if self.value else ""]
+        parts = [_shown(self.path, 200), f"`{_shown(self.value, 60)}`" if self.value else ""]
         what = " ".join(part for part in parts if part)
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}: {what + ': ' if what else ''}{self.rule}{hint}"
+
+
+def _shown(text: str, most: int) -> str:
+    """Printable, on one line, and not longer than `most`: what is quoted may be anything, terminal controls too."""
+    plain = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:most])
+    return plain + ("..." if len(text) > most else "")
 
 
 def written(path: Path) -> str:
@@ -43,6 +49,11 @@ def written(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ So `no`, `1e3` and `10:20` are just those characters, never a boolean, a number 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ MAX_DEPTH = 40
 MAX_NODES = 200_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = ("", "~", "null", "Null", "NULL")
+_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+"""What YAML 1.1 does not allow in a file (its production c-printable)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,27 @@ def read_tree(text: bytes, source: str) -> Tree:
     return _Reader(source).read(text)
 
 
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """A node with an anchor: how many nodes it holds and how deep they are nested, which every alias of it repeats."""
+
+    node: Node
+    nodes: int
+    depth: int
+
+
 class _Reader:
+    """Builds the tree from the parser's events: composing nodes in libyaml recurses in C, without any limit."""
+
     def __init__(self, source: str) -> None:
         self.source = source
         self.faults: list[Fault] = []
         self.nodes = 0
+        self.deepest = 0
+        self.anchors: dict[str, _Anchored] = {}
 
     def read(self, data: bytes) -> Tree:
-        root = self._convert(self._compose(self._decoded(data)), (), 0)
+        root = self._root(self._decoded(data))
         if not isinstance(root, Mapping):
             raise self._stop(root.mark, "", "a lab is a mapping: `lab: NAME`, `resources: {...}`, `checks: [...]`")
         if self.faults:
@@ -108,62 +125,100 @@ class _Reader:
         if len(data) > MAX_BYTES:
             raise self._stop(Mark(1, 1), f"{len(data)} bytes", f"a description has at most {MAX_BYTES} bytes")
         try:
-            return data.decode("utf-8-sig")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             column = error.start - data.rfind(b"\n", 0, error.start)
             byte = f"byte 0x{data[error.start]:02x}"
             raise self._stop(Mark(line, column), byte, "a description is UTF-8 text") from None
+        strange = _STRANGE.search(text)
+        if strange:
+            at = strange.start()
+            mark = Mark(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+            raise self._stop(mark, f"character U+{ord(strange[0]):04X}", "YAML allows no such control character")
+        return text
 
-    def _compose(self, text: str) -> Any:
-        loader = None
+    def _root(self, text: str) -> Node:
+        loader = _Loader(text)
         try:
-            loader = _Loader(text)
-            node = loader.get_single_node()
-        except yaml.reader.ReaderError as error:
-            mark = Mark(text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position))
-            raise self._stop(mark, f"character #x{error.character:04x}", "not allowed in YAML") from None
+            loader.get_event()  # the stream's start
+            if isinstance(loader.get_event(), yaml.StreamEndEvent):
+                raise self._stop(Mark(1, 1), "", "the file is empty")
+            root = self._node(loader, loader.get_event(), (), 0)
+            loader.get_event()  # the document's end
+            more = loader.get_event()
+            if not isinstance(more, yaml.StreamEndEvent):
+                raise self._stop(_mark(more), "", "a second document begins: a file describes one lab")
+            return root
         except yaml.YAMLError as error:
             raise self._stop(*_yaml_fault(error)) from None
-        except RecursionError:
-            raise self._stop(Mark(1, 1), "", f"nested deeper than {MAX_DEPTH} levels") from None
         finally:
-            if loader is not None:
-                loader.dispose()
-        if node is None:
-            raise self._stop(Mark(1, 1), "", "the file is empty")
+            loader.dispose()
+
+    def _node(self, loader: Any, event: Any, path: Path, depth: int) -> Node:
+        mark = _mark(event)
+        if isinstance(event, yaml.AliasEvent) and event.anchor:
+            return self._alias(event.anchor, mark, depth)
+        before, outer, self.deepest = self.nodes, self.deepest, depth
+        self._count(1, depth, mark)
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            node = Scalar(event.value, mark, empty=_is_null(event))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self._sequence(loader, path, depth, mark)
+        else:
+            node = self._mapping(loader, path, depth, mark)
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchored(node, self.nodes - before, self.deepest - depth)
+        self.deepest = max(outer, self.deepest)
         return node
 
-    def _convert(self, node: Any, path: Path, depth: int) -> Node:
-        mark = Mark(node.start_mark.line + 1, node.start_mark.column + 1)
-        self.nodes += 1
-        # An alias is the same node again: counting each visit is what stops a file that multiplies itself.
+    def _count(self, nodes: int, depth: int, mark: Mark) -> None:
+        self.nodes += nodes
+        self.deepest = max(self.deepest, depth)
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_NODES} values"
+            limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_NODES} values, those of aliases included"
             raise self._stop(mark, "", f"the description has more than {limit}")
-        if isinstance(node, yaml.ScalarNode):
-            return Scalar(node.value, mark, empty=node.tag == "tag:yaml.org,2002:null")
-        if isinstance(node, yaml.SequenceNode):
-            items = (self._convert(item, (*path, i), depth + 1) for i, item in enumerate(node.value))
-            return Sequence(tuple(items), mark)
-        return self._mapping(node, path, depth, mark)
 
-    def _mapping(self, node: Any, path: Path, depth: int, mark: Mark) -> Mapping:
+    def _alias(self, name: str, mark: Mark, depth: int) -> Node:
+        """The same node again. Counting all of it each time is what stops a file that multiplies itself."""
+        anchored = self.anchors.get(name)
+        if anchored is None:
+            raise self._stop(mark, f"*{name}", f"no value above this line has the anchor &{name}")
+        self._count(anchored.nodes, depth + anchored.depth, mark)
+        return anchored.node
+
+    def _sequence(self, loader: Any, path: Path, depth: int, mark: Mark) -> Sequence:
+        items: list[Node] = []
+        while not isinstance(event := loader.get_event(), yaml.SequenceEndEvent):
+            items.append(self._node(loader, event, (*path, len(items)), depth + 1))
+        return Sequence(tuple(items), mark)
+
+    def _mapping(self, loader: Any, path: Path, depth: int, mark: Mark) -> Mapping:
         entries: dict[str, Node] = {}
         keys: dict[str, Mark] = {}
-        for key, value in node.value:
-            place = Mark(key.start_mark.line + 1, key.start_mark.column + 1)
-            if not isinstance(key, yaml.ScalarNode):
+        while not isinstance(event := loader.get_event(), yaml.MappingEndEvent):
+            key = self._node(loader, event, path, depth + 1)
+            name = key.text if isinstance(key, Scalar) else ""
+            value = self._node(loader, loader.get_event(), (*path, name), depth + 1)
+            place = _mark(event)
+            if not isinstance(key, Scalar):
                 self.faults.append(Fault(self.source, place, written(path), "", "a key is a single word"))
-                continue
-            name = key.value
-            if name in keys:
+            elif name in keys:
                 rule = f"key given twice (lines {keys[name].line} and {place.line})"
                 self.faults.append(Fault(self.source, place, written((*path, name)), "", rule))
-                continue
-            keys[name] = place
-            entries[name] = self._convert(value, (*path, name), depth + 1)
+            else:
+                keys[name] = place
+                entries[name] = value
         return Mapping(entries, keys, mark)
+
+
+def _mark(event: Any) -> Mark:
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _is_null(event: Any) -> bool:
+    return event.tag == "tag:yaml.org,2002:null" or (event.implicit[0] and event.value in _NULLS)
 
 
 def _yaml_fault(error: yaml.YAMLError) -> tuple[Mark, str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Generic, Protocol, TypeVar
 
-from labctl.description.faults import Fault, Path, did_you_mean, written
+from labctl.description.faults import Fault, Path, a, did_you_mean, written
 from labctl.description.tree import Mapping, Node, Scalar, Tree
 from labctl.description.tree import Sequence as Items
 
@@ -43,6 +43,7 @@ class Reference:
     path: Path
     name: str
     accepts: tuple[str, ...]
+    why_not: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -115,17 +116,21 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The name of another resource, or of a part of one (`vpc1.app`), of an accepted kind."""
+    """The name of another resource, or of a part of one (`vpc1.app`), of an accepted kind.
+
+    `why_not`: the reason, for things of other kinds that people are likely to name here.
+    """
 
     accepts: tuple[str, ...]
+    why_not: dict[str, str] = field(default_factory=dict)
 
     @property
     def says(self) -> str:
-        return "the name of a " + " or ".join(self.accepts)
+        return f"the name of {a(' or '.join(self.accepts))}"
 
     def read(self, node: Node, path: Path, reading: Reading) -> str:
         name = _word(node, self.says)
-        reading.references.append(Reference(path, name, self.accepts))
+        reading.references.append(Reference(path, name, self.accepts, self.why_not))
         return name
 
 
@@ -213,12 +218,19 @@ def _boolean(text: str) -> bool:
 
 
 def _address(text: str) -> IPv4Address:
+    _refuse_ipv6(text)
     if not re.fullmatch(r"[0-9]+(\.[0-9]+){3}", text):
         raise ValueError("four decimal numbers with dots")
     return IPv4Address(text)
 
 
+def _refuse_ipv6(text: str) -> None:
+    if ":" in text:
+        raise ValueError("this is IPv6, which is not supported here")
+
+
 def _prefix(text: str) -> IPv4Network:
+    _refuse_ipv6(text)
     if "/" not in text:
         raise ValueError(f"the prefix length is missing: {text}/24?")
     interface = IPv4Interface(text)
@@ -228,6 +240,7 @@ def _prefix(text: str) -> IPv4Network:
 
 
 def _interface(text: str) -> IPv4Interface:
+    _refuse_ipv6(text)
     if "/" not in text:
         raise ValueError("the prefix length is missing")
     return IPv4Interface(text)

@@ -19,7 +19,7 @@ from labctl.kernel.host import Kernel, kernel, user_namespaces
 from labctl.plan.needs import MEANS, Mechanism
 
 _GUEST = "run in a guest kernel (--on uml)"
-_SECONDS = 30.0
+_SECONDS = 120.0
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 _ENDS = "src 192.0.2.1 dst 192.0.2.2"  # RFC 5737: addresses of nobody

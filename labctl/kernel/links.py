@@ -44,9 +44,18 @@ def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
     The end `a` is made up and a port of the bridge with index `a_master`; the kernel brings no peer up before the
     pair is complete, so `b` needs `attach` in its own namespace.
     """
-    peer = _IFINFO.pack(0, 0, 0, 0, 0) + _end(item.b, item.mtu, b_fd)
+    peer = _IFINFO.pack(0, 0, _index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
     master = b"" if a_master is None else u32(_IFLA_MASTER, a_master)
     return _create(item, _end(item.a, item.mtu, a_fd), master, _info("veth", attribute(_VETH_INFO_PEER, peer)), up=True)
+
+
+def _index(end: End) -> int:
+    """An interface index that no other end has.
+
+    The kernel announces a loss of carrier at once only where the two ends of a link differ in their index
+    (linkwatch_urgent_event, net/core/link_watch.c); indices that it chooses itself, 2 and 2, are often equal.
+    """
+    return 1 << 30 | int(end.mac.replace(":", ""), 16) & (1 << 30) - 1
 
 
 def attach(item: Veth, end: End, master: int | None) -> Message:

@@ -22,7 +22,7 @@ _CLONE_NEWNS = 0x00020000  # sched.h
 _CLONE_NEWNET = 0x40000000
 _MS_REC_PRIVATE = 0x4000 | 1 << 18  # mount.h: MS_REC | MS_PRIVATE
 _PR_SET_PDEATHSIG = 1  # prctl.h
-_STEP_SECONDS = 5.0
+_STEP_SECONDS = 30.0  # an emulated processor tests a cipher for seconds when its module is first loaded
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 

@@ -22,6 +22,10 @@ from labctl.model.network import Cipher, Esp, EspSide, device_name, host_prefix
 from labctl.model.services import WatchedPath
 
 GATEWAYS = ("gateway", "side")
+WHY_NOT = dict.fromkeys(
+    ("power_workspace", "lpar"),
+    "a VPN cannot connect directly to Power Systems Virtual Server; end it on a gateway appliance",
+)
 LARGEST_MTU = 1400
 """What a VPN gateway passes at most ("VPN Gateway: MTU")."""
 
@@ -59,8 +63,8 @@ class IpsecConnection:
 
     kind: ClassVar[str] = "ipsec_connection"
 
-    local: str = option(Ref(GATEWAYS), "a gateway, or one side of it where it has several (gw.isp1)")
-    remote: str = option(Ref(GATEWAYS), "the gateway at the other end, or one side of it")
+    local: str = option(Ref(GATEWAYS, WHY_NOT), "a gateway, or one side of it where it has several (gw.isp1)")
+    remote: str = option(Ref(GATEWAYS, WHY_NOT), "the gateway at the other end, or one side of it")
     selectors: SelectorsSpec = option(RecordOf(SelectorsSpec), "what may cross")
     cipher: str = option(Choice(get_args(Cipher)), "encryption and integrity", "aes256-gcm")
     mtu: int = option(integer(576, LARGEST_MTU), "the largest packet inside, in bytes", LARGEST_MTU)

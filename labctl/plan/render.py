@@ -96,7 +96,8 @@ def _lines(each: KernelObject) -> Iterator[str]:
             for table, lines in each.tables:
                 yield from (f"iptables {table} {line}" for line in lines)
         case Shaper():
-            yield f"delay {each.delay_ms:g} ms on {each.device}"
+            jitter = f" and up to {each.jitter_ms:g} ms more or less" if each.jitter_ms else ""
+            yield f"delay {each.delay_ms:g} ms{jitter} on {each.device}"
         case Process():
             yield f"process {each.name}: {_program(each.program)}"
         case _:

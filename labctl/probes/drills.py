@@ -93,6 +93,7 @@ class _Stream:
         self.longest_gap_ms = max((b - a for a, b in pairwise(instants)), default=0.0)
         # What was under way when the fault struck is lost with it, though it was sent before.
         struck = time.injected_ms - _flight_ms(report, time.injected_ms)
+        self.whole = any(at < time.injected_ms for at in instants) and self.sent[-1] >= time.recovered_ms
         self.early = [i for i in self.lost if report.sent[i] < struck]
         self.felt = [i for i in self.lost if struck <= report.sent[i] < time.repaired_ms]
         self.restored_ms = self._restored(time, bounds)
@@ -122,6 +123,10 @@ def _weigh(
     drill: Drill, report: StreamReport, stream: _Stream, parts: dict[str, tuple[Flow, ...]]
 ) -> tuple[Word, str]:
     bounds = drill.bounds
+    if not stream.whole:
+        return "inconclusive", "the stream did not run from before the fault until after the repair"
+    if bounds.tcp_survives and report.tcp is None:
+        return "inconclusive", "no TCP connection ran beside the stream"
     if stream.early:
         return "inconclusive", f"{len(stream.early)} packets were lost before the fault"
     if not stream.felt and (bounds.not_before_ms or bounds.after == "repair"):

@@ -1,12 +1,12 @@
 """From checks as written to checks that can be proved: names become addresses, links become places of capture.
 
-`refuse_checks` reports what can be said from the description alone; `Resolver` needs the model as well.
+They are sound: `labctl.probes.refusals` has said so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address
 from typing import Literal, assert_never, cast
 
 from labctl.description.checks import (
@@ -31,9 +31,6 @@ from labctl.description.checks import (
     UdpSpec,
 )
 from labctl.description.document import Document
-from labctl.description.edit import edited
-from labctl.description.faults import Path, did_you_mean
-from labctl.description.types import DOMAIN, Refused
 from labctl.model.network import Network, Spot
 from labctl.probes.expectations import (
     Bounds,
@@ -48,86 +45,14 @@ from labctl.probes.expectations import (
     Proto,
     Sight,
 )
+from labctl.probes.refusals import address_of
 from labctl.probes.wire import Action, Dns, Inject, Ping, Tap, Tcp, Udp
 
-POSITIVE_MS = 3000
-NEGATIVE_MS = 1000
+ANSWER_MS = 3000
+"""How long an answer may take, an ICMP error that the kernel holds back for a second included."""
 
-
-def refuse_checks(document: Document) -> None:
-    """Report what is wrong with the checks and drills as they are written."""
-    names = document.names
-    nodes = [name for name, uses in names.items() if "node" in uses]
-    for i, check in enumerate(document.checks):
-        where = ("checks", i)
-        negative = not isinstance(check.expect, OkSpec)
-        if negative and not check.control:
-            rule = "a check that something fails needs a `control`: the same probe, one thing changed, which works"
-            document.reading.fault(where, rule, value=check.id)
-        for path, word in _words(check):
-            _refuse_word(document, (*where, *path), word, nodes)
-        if isinstance(check.do, InjectSpec) and not (check.see if isinstance(check.expect, OkSpec) else check.silent):
-            part = "see" if isinstance(check.expect, OkSpec) else "silent"
-            rule = f"nobody answers a forged packet: `{part}` must say where it counts"
-            document.reading.fault(where, rule, value="")
-        if check.with_:
-            try:
-                edited(document.reading.tree, check.with_)
-            except Refused as refusal:
-                document.reading.fault((*where, "with"), refusal.rule, refusal.hint)
-    for i, drill in enumerate(document.drills):
-        _refuse_drill(document, i, drill)
-
-
-def _refuse_drill(document: Document, i: int, drill: DrillSpec) -> None:
-    bounds, where = drill.bounds, ("drills", i, "bounds")
-    if all(bound is None for bound in (bounds.restore, bounds.lost, bounds.failback_lost)):
-        document.reading.fault(where, "a drill needs a bound: `restore`, `lost` or `failback_lost`", value="")
-    if bounds.restore == 0:
-        document.reading.fault((*where, "restore"), "nothing is restored in no time; bound the loss with `lost`")
-    if bounds.restore is not None and (bounds.not_before or 0) > bounds.restore:
-        document.reading.fault((*where, "not_before"), "is later than `restore`")
-    check = next((check for check in document.checks if check.id == drill.during), None)
-    if check and isinstance(check.do, (DnsSpec, InjectSpec)):
-        rule = "a drill needs a check with two ends to stream between: tcp, udp or ping"
-        document.reading.fault(("drills", i, "during"), rule)
-
-
-def _words(check: CheckSpec) -> list[tuple[Path, str]]:
-    """Every name or address in a check that is not a plain reference, with its key path."""
-    do = check.do
-    found: list[tuple[Path, str]] = []
-    if isinstance(do, (TcpSpec, UdpSpec, PingSpec, InjectSpec)):
-        kind = {TcpSpec: "tcp", UdpSpec: "udp", PingSpec: "ping", InjectSpec: "inject"}[type(do)]
-        found.append((("do", kind, "to"), do.to))
-        if isinstance(do, InjectSpec):
-            found.append((("do", kind, "source"), do.source))
-    if isinstance(check.expect, OkSpec):
-        found.append((("expect", "ok", "source"), check.expect.source))
-    for part, sights in (("see", check.see), ("silent", check.silent)):
-        for i, sight in enumerate(sights):
-            found += [((part, i, "src"), sight.src), ((part, i, "dst"), sight.dst)]
-    return [(path, word) for path, word in found if word]
-
-
-def _refuse_word(document: Document, path: Path, word: str, nodes: list[str]) -> None:
-    if word in nodes or _address(word) or word in document.unread:
-        return
-    domain = path[-1] == "to" and path[-2] == "tcp" and "." in word and not word.replace(".", "").isdigit()
-    if domain:
-        try:
-            DOMAIN.parse(word)
-        except ValueError:
-            domain = False
-    if not domain:
-        document.reading.fault(path, "is no node and no IPv4 address", did_you_mean(word, nodes), value=word)
-
-
-def _address(word: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(word)
-    except AddressValueError:
-        return None
+SILENCE_MS = 1000
+"""How long nothing must come back before that counts as silence."""
 
 
 @dataclass(slots=True)
@@ -149,7 +74,7 @@ class Resolver:
 
     def _check(self, spec: CheckSpec) -> Check:
         expected = self._expected(spec.expect)
-        usual = POSITIVE_MS if expected.outcome == "ok" else NEGATIVE_MS
+        usual = SILENCE_MS if expected.outcome == "filtered" else ANSWER_MS
         see = tuple(self._sight(each) for each in spec.see)
         silent = tuple(self._sight(each) for each in spec.silent)
         path = tuple(Hop(node, f"path {node}") for node in spec.path)
@@ -182,7 +107,7 @@ class Resolver:
                 transport: Literal["udp", "tcp"] = "tcp" if spec.transport == "tcp" else "udp"
                 return Dns(spec.server, spec.name, spec.type, transport)
             case TcpSpec():
-                if spec.to not in self.net.addresses and _address(spec.to) is None:
+                if spec.to not in self.net.addresses and address_of(spec.to) is None:
                     stub = self.net.nodes[node].stub
                     return Tcp(spec.port, None, spec.to, stub[0] if stub else None, spec.send)
                 return Tcp(spec.port, self._ip(spec.to), send=spec.send)

@@ -63,6 +63,8 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None and self._process is not None:
+            self._process.kill()  # it may be in the middle of a long probe, whose result nobody wants any more
         self.close()
 
     @property

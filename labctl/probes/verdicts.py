@@ -52,9 +52,10 @@ def unproved(check: Check, reason: str) -> Verdict:
 
 
 def settle(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """The final verdicts: what passed stays passed only beside controls that passed in the same run."""
+    """The final verdicts: what passed stays passed only beside controls that stay passed in the same run."""
     passed = {each.id: each.verdict == "pass" for each in verdicts}
-    return tuple(_beside_controls(each, passed) for each in verdicts)
+    settled = tuple(_beside_controls(each, passed) for each in verdicts)
+    return settled if settled == tuple(verdicts) else settle(settled)
 
 
 def _beside_controls(verdict: Verdict, passed: Mapping[str, bool]) -> Verdict:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 import pytest
 from kernel_lab import Lab, address
 from probe_lab import ADMIN, CLOSED, DROP, GOOD, MARKER, MUTE, RESET, RST, RUDE, SERVER, WRONG, build, probe, serve
+from test_xfrm import tunnel
 
 from labctl.errors import ProbeError
 from labctl.kernel import netns
@@ -138,6 +139,7 @@ def test_filtered_takes_the_whole_time_and_the_probe_was_seen_to_leave(session: 
 def test_what_a_local_blackhole_swallows_was_never_seen_to_leave(session: Session) -> None:
     reply = session.probe(probe(Ping(ip("10.9.5.1")), timeout_ms=200))
     assert (reply.outcome, reply.sent) == ("filtered", 0)
+    assert reply.elapsed_ms >= 199
 
 
 def test_a_connection_that_stays_mute_is_no_filter(session: Session) -> None:
@@ -293,6 +295,30 @@ def test_a_tunnel_shows_its_inside_and_its_outside(session: Session, routed: Lab
     assert (outside.inner.dst, outside.inner.dport, outside.marked) == ("172.16.0.2", GOOD, outside.packets)
 
 
+@pytest.mark.needs("esp", "xfrm-interface")
+def test_a_cipher_hides_the_marker_and_shows_its_spi(wan: Lab) -> None:
+    tunnel(wan, "aes256-gcm")
+    taps = (Tap("wire", "wan", "wa", "in"), Tap("clear", "gwa", "ipsec1"))
+    with Session(wan.paths) as session:
+        reply = session.probe(probe(Ping(ip("10.2.0.2")), *taps, node="a"))
+    assert (reply.outcome, reply.ready) == ("ok", True), reply.reason
+    (outside,) = (flow for flow in at(reply, "wire") if flow.proto != "arp")
+    assert (outside.proto, outside.spi, outside.packets, outside.marked) == ("esp", 0x1001, 1, 0)
+    assert [(flow.proto, flow.src, flow.marked) for flow in at(reply, "clear")] == [
+        ("icmp", "10.1.0.2", 1),
+        ("icmp", "10.2.0.2", 1),
+    ]
+
+
+def test_an_interrupted_session_does_not_wait_for_its_probe(routed: Lab) -> None:
+    began = 0.0
+    with pytest.raises(KeyboardInterrupt), Session(routed.paths) as session:
+        began = time.monotonic()
+        threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        session.probe(probe(Ping(ip("10.9.3.1")), timeout_ms=5000))
+    assert time.monotonic() - began < 1.3
+
+
 def test_a_prober_that_is_killed_is_no_evidence_and_says_so_at_once(routed: Lab) -> None:
     with Session(routed.paths) as session:
         killer = threading.Timer(0.3, os.kill, (session.pid, signal.SIGKILL))
@@ -319,17 +345,20 @@ def test_a_prober_ends_with_its_session_and_a_session_needs_its_block(routed: La
         os.kill(pid, 0)
 
 
-def test_a_prober_dies_with_the_process_that_started_it(routed: Lab) -> None:
+def test_a_prober_dies_in_the_middle_of_a_probe_with_the_process_that_started_it(routed: Lab) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from labctl.kernel.paths import Paths\n"
-        "from labctl.probes.session import Session\n"
+        "import sys; from ipaddress import IPv4Address; from pathlib import Path\n"
+        "from labctl.kernel.paths import Paths; from labctl.probes.session import Session\n"
+        "from labctl.probes.wire import Ping, Probe\n"
         "with Session(Paths('p', Path(sys.argv[1]), Path(sys.argv[2]))) as session:\n"
-        "    print(session.pid, flush=True); time.sleep(60)\n"
+        "    print(session.pid, flush=True)\n"
+        "    session.probe(Probe('c', Ping(IPv4Address('10.9.3.1')), (), 'm', 60_000))\n"
     )
     places = (str(routed.paths.run), str(routed.paths.netns))
     with subprocess.Popen([sys.executable, "-c", program, *places], stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
+        time.sleep(0.2)
         starter.kill()
     deadline = time.monotonic() + 5
     while _alive(pid) and time.monotonic() < deadline:
