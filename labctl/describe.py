@@ -6,13 +6,12 @@ Pure, and the only place that runs the whole of the pure core. Every fault of a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
-from labctl.description.checks import ChangeSpec
 from labctl.description.document import Document, parse
 from labctl.description.edit import edited
 from labctl.description.faults import Fault, refused
 from labctl.description.tree import Tree, read_tree
-from labctl.description.types import Refused
 from labctl.errors import DescriptionError
 from labctl.kinds.registry import ALIASES, KINDS
 from labctl.kinds.resolve import resolve
@@ -30,18 +29,16 @@ class Described:
 
     source: str
     text: bytes
-    tree: Tree
     time_scale: int
     name: str
     about: str
     plan: Plan
     checks: tuple[Check, ...]
     drills: tuple[Drill, ...]
-
-    def changed(self, change: ChangeSpec) -> Plan:
-        """The plan of this lab after `change`; DescriptionError or Refused where the change breaks a rule."""
-        tree = edited(self.tree, change)
-        return compile_plan(self.name, _network(_document(tree)), self.time_scale)
+    stubs: dict[str, tuple[IPv4Address, ...]]
+    """The DNS servers that the applications of a node ask, for each node that has any."""
+    changed: dict[str, Plan]
+    """The plan of the lab under the change of a check, by the check's id."""
 
 
 def describe(text: bytes, source: str, time_scale: int = 1) -> Described:
@@ -59,9 +56,9 @@ def describe(text: bytes, source: str, time_scale: int = 1) -> Described:
         raise refused(source, document.reading.faults)
     plan = compile_plan(document.name, net, time_scale)
     checks, drills = resolver.checks(), resolver.drills()
-    described = Described(source, text, tree, time_scale, document.name, document.about, plan, checks, drills)
-    _refuse_changes(described, document)
-    return described
+    stubs = {node.name: node.stub for node in net.nodes.values() if node.stub}
+    changed = _changed(tree, document, time_scale)
+    return Described(source, text, time_scale, document.name, document.about, plan, checks, drills, stubs, changed)
 
 
 def _document(tree: Tree) -> Document:
@@ -75,18 +72,19 @@ def _network(document: Document) -> Network:
     return net
 
 
-def _refuse_changes(described: Described, document: Document) -> None:
-    """A check's change must be as sound as the description itself, and is tried before anything is created."""
+def _changed(tree: Tree, document: Document, time_scale: int) -> dict[str, Plan]:
+    """A check's change must be as sound as the description itself: each is tried before anything is created."""
+    plans = {}
     for i, check in enumerate(document.checks):
         if check.with_ is None:
             continue
         try:
-            described.changed(check.with_)
+            net = _network(_document(edited(tree, check.with_)))
+            plans[check.id] = compile_plan(document.name, net, time_scale)
         except DescriptionError as error:
             first = next(each for each in error.faults if isinstance(each, Fault))
             rule = f"breaks a rule at {first.path}: {first.rule}"
             document.reading.fault(("checks", i, "with"), rule, first.hint, value=first.value)
-        except Refused as refusal:
-            document.reading.fault(("checks", i, "with"), refusal.rule, refusal.hint)
     if document.reading.faults:
-        raise refused(described.source, document.reading.faults)
+        raise refused(tree.source, document.reading.faults)
+    return plans

@@ -43,8 +43,8 @@ class Listener(Reporter, Protocol):
 def mechanisms(described: Described) -> tuple[Mechanism, ...]:
     """What the lab needs of a machine, its drills and its checks' changes included."""
     faults = frozenset(drill.fault.kind for drill in described.drills)
-    changed = (described.changed(check.change) for check in described.checks if check.change)
-    found = {each for plan in (described.plan, *changed) for each in needs(plan, faults)}
+    plans = (described.plan, *described.changed.values())
+    found = {each for plan in plans for each in needs(plan, faults)}
     return tuple(sorted(found))
 
 
@@ -135,7 +135,13 @@ def down(paths: Paths, listener: Listener) -> None:
 def restored(paths: Paths, before: fingerprint.Fingerprint) -> tuple[Difference, ...]:
     """What differs on the host from `before`, other labs left aside."""
     others = [Paths(each.lab, paths.run, paths.netns).root for each in state.labs(paths.run)]
-    return fingerprint.differences(before, fingerprint.take(paths.run, paths.netns), others)
+    found = fingerprint.differences(before, fingerprint.take(paths.run, paths.netns), others)
+    return tuple(each for each in found if each.section != "processes" or _ours(each))
+
+
+def _ours(difference: Difference) -> bool:
+    """Whether a process that is new is labctl's: the others of a machine come and go."""
+    return any("labctl" in line for line in difference.added)
 
 
 def _take_away(paths: Paths) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from labctl.describe import Described
-from labctl.errors import LabError, UsageError
+from labctl.errors import LabError, StateError, UsageError
 from labctl.kernel import faults
 from labctl.kernel.execute import execute
 from labctl.kernel.paths import Paths
@@ -100,10 +100,10 @@ class Prover:
     @contextmanager
     def _changed(self, check: Check) -> Iterator[None]:
         """The lab as the check wants it, and afterwards as it was."""
-        if check.change is None:
+        usual, other = self._described.plan, self._described.changed.get(check.id)
+        if other is None:
             yield
             return
-        usual, other = self._described.plan, self._described.changed(check.change)
         try:
             self._apply(diff(usual, other))
             yield
@@ -144,9 +144,18 @@ class Prover:
             _wait(drill.hold_ms)
         finally:
             repaired = faults.repair(self._paths, fault)
-        self._await_ready(self._paths, READY_MS * self._scale)
+        trouble = self._recovery()
         recovered_ms = time.monotonic() * 1000 + GRACE_MS * self._scale
-        return Timeline(broken.before_ms, broken.after_ms, repaired.before_ms, repaired.after_ms, recovered_ms)
+        instants = (broken.before_ms, broken.after_ms, repaired.before_ms, repaired.after_ms, recovered_ms)
+        return Timeline(*instants, trouble)
+
+    def _recovery(self) -> str:
+        """Wait until the lab works again; what keeps it from that, if it does not."""
+        try:
+            self._await_ready(self._paths, READY_MS * self._scale)
+        except StateError as error:
+            return error.message
+        return ""
 
 
 class Prober:

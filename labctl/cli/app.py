@@ -52,7 +52,8 @@ def run(
 
     described = files.read(topology, time_scale or 1)
     choice = where.decide(on, described)
-    print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
+    if where.here() == "host":
+        print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
     if choice.engine != "host":
         if keep:
             raise UsageError("--keep: a guest kernel ends with the command, and the lab with it", hint="--on host")
@@ -163,7 +164,7 @@ def exec_(
     """Run a command in a node."""
     from labctl.cli import inside
 
-    inside.become(name, node, command)
+    inside.become(name, node, command[1:] if command[0] == "--" and len(command) > 1 else command)
 
 
 @app.command()

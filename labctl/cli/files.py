@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labctl.describe import Described, describe
 from labctl.description.faults import did_you_mean
+from labctl.description.tree import MAX_BYTES
 from labctl.errors import DescriptionError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -22,17 +23,19 @@ def shipped() -> dict[str, Path]:
 def find(name: str) -> Path:
     """The file that `name` means; DescriptionError where there is none."""
     path = Path(name)
-    if path.exists() or name not in (known := shipped()):
-        return path
-    return known[name]
+    known = shipped()
+    return known[name] if name in known and not path.exists() else path
 
 
 def read(name: str, time_scale: int = 1) -> Described:
     """The topology that `name` means, read and resolved."""
     path = find(name)
     try:
-        text = path.read_bytes()
-    except OSError as error:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        # A name with a NUL byte is a ValueError.
+        why = error.strerror if isinstance(error, OSError) else error
         hint = did_you_mean(name, list(shipped()))
-        raise DescriptionError(f"{name}: cannot be read: {error.strerror}", hint=hint) from None
+        raise DescriptionError(f"{name}: cannot be read: {why}", hint=hint) from None
     return describe(text, str(path), time_scale)

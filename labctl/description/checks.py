@@ -13,6 +13,7 @@ from labctl.description.types import (
     BOOLEAN,
     DURATION,
     IDENTIFIER,
+    NAME,
     SIZE,
     TEXT,
     Choice,
@@ -284,11 +285,15 @@ class DrillSpec:
 
 
 VERSION = 1
-LAB_VERSION = Word("the version of this language, 1", lambda text: int(text) if text == "1" else _newer(text))
 
 
-def _newer(text: str) -> int:
-    raise ValueError(f"this labctl reads version {VERSION}")
+def _version(text: str) -> int:
+    if text != str(VERSION):
+        raise ValueError("the file is written for a newer labctl" if text.isdecimal() and text != "0" else "")
+    return VERSION
+
+
+LAB_VERSION = Word(f"{VERSION}, the version of this language", _version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +310,10 @@ class _Unread:
 class LabSpec:
     """The head of a lab file, and its checks and drills."""
 
-    lab: str = option(Word("", str), "the lab's name")
+    lab: str = option(NAME, "the lab's name", "")  # must be given, but what else is wrong is told without it too
     version: int = option(LAB_VERSION, "the version of this language", VERSION)
     about: str = option(TEXT, "what the lab shows, in a few sentences", "")
     cites: tuple[str, ...] = option(ListOf(TEXT), "the provider's pages that it follows, by title", ())
     resources: Node = option(_Unread(), "the lab's parts")
     checks: tuple[CheckSpec, ...] = option(ListOf(RecordOf(CheckSpec)), "what must be true", ())
     drills: tuple[DrillSpec, ...] = option(ListOf(RecordOf(DrillSpec)), "what must hold while something breaks", ())
-
-

@@ -79,12 +79,8 @@ class _Parser:
         )
 
     def _head(self) -> LabSpec | None:
-        name = self.tree.root.entries.get("lab")
-        if name is not None:
-            try:
-                NAME.read(name, ("lab",), self.reading)
-            except Refused as refusal:
-                self.reading.fault(("lab",), refusal.rule, refusal.hint)
+        if "lab" not in self.tree.root.entries:
+            self.reading.fault((), f"field `lab` is missing: {NAME.says}")
         try:
             return RecordOf(LabSpec, lenient=True).read(self.tree.root, (), self.reading)
         except Incomplete:
@@ -139,20 +135,23 @@ class _Parser:
             raise Refused("a resource is a mapping with a `kind`")
         word = body.entries.get("kind")
         if not isinstance(word, Scalar) or word.empty:
-            raise Refused("field `kind` is missing", did_you_mean("", tuple(self.kinds)), (*path, "kind"))
+            raise Refused("field `kind` is missing", f"one of {', '.join(self.kinds)}", (*path, "kind"))
         known = self.aliases.get(word.text, word.text)
         if known not in self.kinds:
-            words = [*self.kinds, *self.aliases]
-            raise Refused("unknown kind", did_you_mean(word.text, words), (*path, "kind"))
+            hint = did_you_mean(word.text, [*self.kinds, *self.aliases]) or f"one of {', '.join(self.kinds)}"
+            raise Refused("unknown kind", hint, (*path, "kind"))
         return self.kinds[known]
 
     def _names(self) -> dict[str, tuple[str, ...]]:
         names: dict[str, tuple[str, ...]] = {}
+        owners: dict[str, str] = {}
         for me, resource in self.resources.items():
             for name, uses in resource.names(me).items():
                 if name in names:
-                    self.reading.fault(("resources", me), f"the name `{name}` is given to two things", value="")
-                names[name] = uses
+                    line = self.tree.find(("resources", owners[name])).line
+                    rule = f"the name `{name}` is taken by {owners[name]} at line {line}"
+                    self.reading.fault(("resources", me), rule, value="")
+                names[name], owners[name] = uses, me
         return names
 
     def _refuse_twins(self, part: str, ids: list[str]) -> None:
@@ -181,5 +180,3 @@ class _Parser:
             if reference.path[0] == "resources" and reference.name in owners:
                 found.get(str(reference.path[1]), set()).add(owners[reference.name])
         return {me: tuple(sorted(others - {me})) for me, others in found.items()}
-
-

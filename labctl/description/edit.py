@@ -48,5 +48,3 @@ def _taken(node: Node | None, parts: tuple[str, ...], path: str) -> Node:
 def _with(node: Mapping, key: str, child: Node, mark: Mark) -> Mapping:
     keys = node.keys if key in node.keys else {**node.keys, key: mark}
     return Mapping({**node.entries, key: child}, keys, node.mark)
-
-

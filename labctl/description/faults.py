@@ -34,7 +34,7 @@ class Fault:
         parts = [_shown(self.path, 200), f"`{_shown(self.value, 60)}`" if self.value else ""]
         what = " ".join(part for part in parts if part)
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{where}: {what + ': ' if what else ''}{self.rule}{hint}"
+        return f"{where}: {what + ': ' if what else ''}{_shown(self.rule + hint, 1000)}"
 
 
 def _shown(text: str, most: int) -> str:
@@ -58,10 +58,13 @@ def a(noun: str) -> str:
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
     """A hint with the nearest known word, or with all of them where they are few, or ""."""
+    return nearest(word, known) or (f"one of {', '.join(known)}" if 0 < len(known) <= 8 else "")
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """A hint with the nearest known word, or ""."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return f"one of {', '.join(known)}" if 0 < len(known) <= 8 else ""
+    return f"did you mean `{close[0]}`?" if close else ""
 
 
 def refused(source: str, faults: list[Fault]) -> DescriptionError:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import MISSING
 from typing import Any, Generic, TypeVar, overload
 
-from labctl.description.faults import Path, did_you_mean
+from labctl.description.faults import Path, did_you_mean, nearest
 from labctl.description.tree import Mapping, Node, Scalar
 from labctl.description.types import Incomplete, Reading, Refused, Type
 
@@ -63,7 +63,8 @@ class RecordOf(Generic[T]):
         keys = self.keys()
         for name in node.entries:
             if name not in keys and name not in self.also:
-                reading.fault((*path, name), "unknown field", did_you_mean(name, keys), value="")
+                hint = did_you_mean(name, keys) if keys else "nothing is to be said here"
+                reading.fault((*path, name), "unknown field", hint, value="")
 
     def _values(self, node: Mapping, path: Path, reading: Reading) -> dict[str, Any]:
         values = {}
@@ -112,6 +113,6 @@ class OneOf(Generic[T]):
 
     def _record(self, name: str, value: Node, path: Path, reading: Reading) -> T:
         if name not in self.records:
-            raise Refused(f"expected {self.says}", did_you_mean(name, list(self.records)), path)
+            raise Refused(f"expected {self.says}", nearest(name, list(self.records)), path)
         record: T = RecordOf(self.records[name]).read(value, path, reading)
         return record

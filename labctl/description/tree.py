@@ -123,7 +123,7 @@ class _Reader:
 
     def _decoded(self, data: bytes) -> str:
         if len(data) > MAX_BYTES:
-            raise self._stop(Mark(1, 1), f"{len(data)} bytes", f"a description has at most {MAX_BYTES} bytes")
+            raise self._stop(Mark(1, 1), "", f"a description has at most {MAX_BYTES} bytes")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -151,7 +151,7 @@ class _Reader:
                 raise self._stop(_mark(more), "", "a second document begins: a file describes one lab")
             return root
         except yaml.YAMLError as error:
-            raise self._stop(*_yaml_fault(error)) from None
+            raise self._stop(*_yaml_fault(error, text)) from None
         finally:
             loader.dispose()
 
@@ -221,9 +221,11 @@ def _is_null(event: Any) -> bool:
     return event.tag == "tag:yaml.org,2002:null" or (event.implicit[0] and event.value in _NULLS)
 
 
-def _yaml_fault(error: yaml.YAMLError) -> tuple[Mark, str, str]:
+def _yaml_fault(error: yaml.YAMLError, text: str) -> tuple[Mark, str, str]:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        return place, "", "not YAML: a tab; indent with spaces"
     problem = getattr(error, "problem", None) or "cannot be read"
     context = getattr(error, "context", None)
     return place, "", f"not YAML: {problem}" + (f", {context}" if context else "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Generic, Protocol, TypeVar
 
-from labctl.description.faults import Fault, Path, a, did_you_mean, written
+from labctl.description.faults import Fault, Path, a, nearest, written
 from labctl.description.tree import Mapping, Node, Scalar, Tree
 from labctl.description.tree import Sequence as Items
 
@@ -110,7 +110,7 @@ class Choice:
     def read(self, node: Node, path: Path, reading: Reading) -> str:
         text = _word(node, self.says)
         if text not in self.words:
-            raise Refused(f"expected {self.says}", did_you_mean(text, self.words))
+            raise Refused(f"expected {self.says}", nearest(text, self.words))
         return text
 
 
@@ -149,7 +149,7 @@ class ListOf(Generic[T]):
         if not isinstance(node, Items):
             return (self.item.read(node, path, reading),)
         if len(node.items) < self.least:
-            raise Refused(f"expected at least {self.least} of {self.item.says}")
+            raise Refused(f"expected a list of at least {self.least}: {self.item.says}")
         read = [_kept(self.item, item, (*path, i), reading) for i, item in enumerate(node.items)]
         return tuple(value for kept in read for value in kept)
 
@@ -171,20 +171,20 @@ class MapOf(Generic[T]):
         found: dict[str, T] = {}
         for name, child in node.entries.items():
             at = (*path, name)
-            if _kept(self.key, Scalar(name, node.keys[name]), at, reading):
+            if _kept(self.key, Scalar(name, node.keys[name]), at, reading, name):
                 for value in _kept(self.value, child, at, reading):
                     found[name] = value
         return found
 
 
-def _kept(kind: Type[T], node: Node, path: Path, reading: Reading) -> Sequence[T]:
-    """The value as a list of one, or nothing once its fault is recorded."""
+def _kept(kind: Type[T], node: Node, path: Path, reading: Reading, shown: str | None = None) -> Sequence[T]:
+    """The value as a list of one, or nothing once its fault is recorded (showing `shown`, or what stands at `path`)."""
     try:
         return (kind.read(node, path, reading),)
     except Incomplete:
         return ()
     except Refused as refusal:
-        reading.fault(refusal.path or path, refusal.rule, refusal.hint)
+        reading.fault(refusal.path or path, refusal.rule, refusal.hint, shown)
         return ()
 
 
@@ -200,12 +200,12 @@ def _name(text: str) -> str:
     return text
 
 
-def _integer(least: int, most: int) -> Callable[[str], int]:
+def _integer(least: int, most: int, why: str = "") -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,12}", text):
-            raise ValueError("")
+            raise ValueError
         if not least <= int(text) <= most:
-            raise ValueError(f"from {least} to {most}")
+            raise ValueError(why)
         return int(text)
 
     return parse
@@ -213,7 +213,7 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
-        raise ValueError("write true or false")
+        raise ValueError
     return text == "true"
 
 
@@ -225,7 +225,7 @@ def _address(text: str) -> IPv4Address:
 
 
 def _refuse_ipv6(text: str) -> None:
-    if ":" in text:
+    if re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]+)?", text) and text.count(":") > 1:
         raise ValueError("this is IPv6, which is not supported here")
 
 
@@ -315,6 +315,6 @@ class Raw:
         return node
 
 
-def integer(least: int, most: int) -> Word[int]:
-    """A whole number from `least` to `most`."""
-    return Word(f"a whole number from {least} to {most}", _integer(least, most))
+def integer(least: int, most: int, why: str = "") -> Word[int]:
+    """A whole number from `least` to `most`, and why not another."""
+    return Word(f"a whole number from {least} to {most}", _integer(least, most, why))

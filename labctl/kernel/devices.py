@@ -13,8 +13,10 @@ from labctl.errors import KernelError
 
 _SIOCGIFINDEX, _SIOCETHTOOL = 0x8933, 0x8946
 _IFNAMSIZ = 16
-# linux/ethtool.h: ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO
-_OFFLOADS = {0x17: "tx checksum", 0x1F: "TSO", 0x24: "GSO", 0x2C: "GRO"}
+# linux/ethtool.h: ETHTOOL_STXCSUM, _STSO, _SGSO, _SGRO, _SSG. Without scatter-gather a frame
+# is one piece of memory, which a capture holds or copies as a whole; pieces would be shared with the packet that goes
+# on, and a tap on the wire would read what the next hop decrypts in them (ip_forward, esp_input).
+_OFFLOADS = {0x17: "tx checksum", 0x1F: "TSO", 0x24: "GSO", 0x2C: "GRO", 0x19: "scatter-gather"}
 
 
 def index(sock: socket.socket, device: str) -> int:

@@ -11,14 +11,14 @@ import ctypes
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from labctl.errors import HostError, LabError, StateError
 from labctl.kernel.paths import Paths
 
-_CLONE_NEWNET = 0x40000000
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_PRIVATE = 2, 4, 8, 0x1000, 1 << 18
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 1 << 18, 1 << 19
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _MINE = "/proc/thread-self/ns/net"
 _NO_ROOT = "run as root, or in a guest kernel (--on auto)"
@@ -58,6 +58,20 @@ def create(paths: Paths, nodes: Sequence[str]) -> None:
     except OSError as error:
         raise HostError(f"cannot prepare {paths.namespaces}: {error.strerror}", hint=_hint(error)) from error
     _in_thread(lambda: _bind_all(paths, nodes))
+
+
+def settle(files: Mapping[Path, Path]) -> None:
+    """Give this process file systems to match the namespace that it is in: /sys shows its devices, and each file of
+    `files` shows the content of another. Nobody else sees any of it. HostError where the machine forbids it.
+    """
+    try:
+        _check(_libc.unshare(_CLONE_NEWNS), Path("/"))
+        _mount("", Path("/"), "none", _MS_SLAVE | _MS_REC)
+        _mount("sysfs", Path("/sys"), "sysfs", 0)
+        for target, content in files.items():
+            _mount(str(content), target.resolve(), "none", _MS_BIND)
+    except OSError as error:
+        raise HostError(f"cannot give the program its own {error.filename}: {error.strerror}") from error
 
 
 def remove(paths: Paths, nodes: Iterable[str]) -> None:

@@ -9,16 +9,19 @@ from labctl.kernel.paths import Paths
 
 
 def observe(paths: Paths, node: str) -> dict[str, Any]:
-    """The devices of `node` but its loopback: state, MTU, addresses. HostError without root."""
+    """The devices of `node`: state, MTU, addresses; the loopback only where it has an address of the lab's.
+
+    HostError without root.
+    """
     from pyroute2 import IPRoute
 
     with enter(paths.namespace(node)), IPRoute() as kernel:
-        devices = {link["index"]: _device(link) for link in kernel.get_links() if link.get_attr("IFLA_IFNAME") != "lo"}
+        devices = {link["index"]: _device(link) for link in kernel.get_links()}
         for address in kernel.get_addr(family=2):
-            if address["index"] in devices:
-                text = f"{address.get_attr('IFA_LOCAL')}/{address['prefixlen']}"
-                devices[address["index"]][1]["addresses"].append(text)
-    return dict(devices.values())
+            local = address.get_attr("IFA_LOCAL")
+            if not local.startswith("127."):
+                devices[address["index"]][1]["addresses"].append(f"{local}/{address['prefixlen']}")
+    return {name: facts for name, facts in devices.values() if name != "lo" or facts["addresses"]}
 
 
 def _device(link: Any) -> tuple[str, dict[str, Any]]:

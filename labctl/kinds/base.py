@@ -9,9 +9,17 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from labctl.description.document import Document
 from labctl.description.faults import Mark, Path, written
-from labctl.model.network import Network
+from labctl.model.network import TRANSIT, Network
 
 K = TypeVar("K")
+
+UNUSABLE = {
+    IPv4Network("0.0.0.0/8"): "which means this host (RFC 1122)",
+    IPv4Network("127.0.0.0/8"): "which is loopback (RFC 1122)",
+    IPv4Network("224.0.0.0/3"): "which is multicast or reserved (RFC 1112)",
+    TRANSIT: "from which the lab numbers its own links",
+}
+"""What no host of a lab can have as its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,11 @@ class Lab:
         """Every resource that is a `kind`, in the order written."""
         return ((name, each) for name, each in self.document.resources.items() if isinstance(each, kind))
 
+    def unread(self, kind: str) -> bool:
+        """Whether a resource of this kind could not be read: what it would have said is not known."""
+        text_at = self.document.reading.tree.text_at
+        return any(text_at(("resources", name, "kind")) == kind for name in self.document.unread)
+
     def subnet(self, name: str) -> Subnet | None:
         """The subnet of this name, if it was read."""
         for me, each in self.all(HasSubnets):  # type: ignore[type-abstract]
@@ -107,11 +120,21 @@ class Lab:
         """Report a broken rule at a key path of the description."""
         self.document.reading.fault(("resources", *path), rule, hint, value)
 
+    def claim_subnet(self, path: Path, prefix: IPv4Network, realm: str) -> None:
+        """Take the prefix of a subnet in a realm of routing; a fault if it cannot hold a router and a host."""
+        if prefix.prefixlen > 30:
+            self.fault(path, "needs room for its router and a host: /30 or shorter", value=str(prefix))
+        self.claim_prefix(path, prefix, realm)
+
     def claim_prefix(self, path: Path, prefix: IPv4Network, realm: str) -> None:
-        """Take a prefix in a realm of routing; a fault if it overlaps what is taken there."""
+        """Take a prefix in a realm of routing; a fault if it overlaps what is taken there, or is not for hosts."""
+        for closed, what in UNUSABLE.items():
+            if prefix.overlaps(closed):
+                self.fault(path, f"overlaps {closed}, {what}", value=str(prefix))
+                return
         taken = self._prefixes.setdefault(realm, [])
         for other, place in taken:
-            if prefix.overlaps(other):
+            if prefix.overlaps(other) and place != path:
                 self.fault(path, f"overlaps {other} of {self._place(place)}", value=str(prefix))
         taken.append((prefix, path))
 

@@ -40,7 +40,7 @@ class ClassicNetwork:
         backbone = lab.find(self.on, Backbone)
         for name, each in self.subnets_.items():
             path = (me, "subnets", name, "prefix")
-            lab.claim_prefix(path, each.prefix, f"on {self.on}")
+            lab.claim_subnet(path, each.prefix, f"on {self.on}")
             if backbone and backbone.accepts and not any(each.prefix.subnet_of(p) for p in backbone.accepts):
                 accepted = ", ".join(str(prefix) for prefix in backbone.accepts)
                 lab.fault(path, f"lies outside what {self.on} accepts: {accepted}")

@@ -50,10 +50,12 @@ class DirectLink:
 
     def _refuse_filtered(self, lab: Lab) -> None:
         backbone, workspace = lab.find(self.from_, Backbone), lab.find(self.to, PowerWorkspace)
-        for name, each in workspace.subnets_.items() if workspace and backbone else ():
+        for name, each in workspace.subnets_.items() if workspace else ():
+            path = (self.to, "subnets", name, "prefix")
+            if not each.byoip:
+                lab.claim_prefix(path, each.prefix, f"on {self.from_}")
             for closed in backbone.filters if backbone else ():
                 if each.prefix.overlaps(closed):
-                    path = (self.to, "subnets", name, "prefix")
                     lab.fault(path, f"{self.from_} takes nothing in {closed} from an attached network")
 
     def place(self, me: str, lab: Lab) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import ClassVar
 
+from labctl.description.faults import did_you_mean
 from labctl.description.record import option
 from labctl.description.types import ADDRESS, NAME, MapOf, Ref
 from labctl.kinds.base import Lab, Subnet
@@ -54,7 +55,9 @@ class EndpointGateway:
             return
         subnets = self._subnets(lab, zone)
         if not subnets:
-            lab.fault((me, "ips", zone), f"{self.vpc} has no subnet in the zone {zone}", value=zone)
+            zones = sorted({each.zone for each in lab.get(self.vpc, Vpc).subnets_.values()})
+            rule = f"{self.vpc} has no subnet in the zone {zone}"
+            lab.fault((me, "ips", zone), rule, did_you_mean(zone, zones), value=zone)
         elif not any(address in subnet.prefix for subnet in subnets):
             prefixes = ", ".join(str(subnet.prefix) for subnet in subnets)
             lab.fault((me, "ips", zone), f"lies outside the subnets of {self.vpc} in {zone}: {prefixes}")

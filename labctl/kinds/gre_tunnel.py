@@ -56,7 +56,11 @@ class GreTunnel:
     outer: OuterSpec = option(RecordOf(OuterSpec), "addresses outside")
     inner: InnerSpec = option(RecordOf(InnerSpec), "addresses inside")
     carries: CarriesSpec = option(RecordOf(CarriesSpec), "what it carries")
-    mtu: int = option(integer(576, LARGEST_MTU), "the largest packet inside, in bytes", LARGEST_MTU)
+    mtu: int = option(
+        integer(576, LARGEST_MTU, "1500 less the headers of IP and GRE"),
+        "the largest packet inside, in bytes",
+        LARGEST_MTU,
+    )
     enabled: bool = option(BOOLEAN, "false: both ends are shut down", True)
     when_down: str = option(
         Choice(("unreachable", "follow_default")), "what becomes of its traffic while it is down", "unreachable"

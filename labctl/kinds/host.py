@@ -9,7 +9,7 @@ from typing import ClassVar
 from labctl.description.record import option
 from labctl.description.types import ADDRESS, PORT, ListOf, Ref
 from labctl.kinds.base import Lab
-from labctl.kinds.internet import Internet, claim_public, plug_public
+from labctl.kinds.internet import Internet, claim_at, plug_public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Host:
 
     def refuse(self, me: str, lab: Lab) -> None:
         if lab.find(self.net, Internet):
-            claim_public(lab, me, "net", {self.net: self.address})
+            claim_at(lab, (me, "address"), self.net, self.address)
         else:
             lab.claim_address((me, "address"), self.address, lab.subnet(self.net))
 

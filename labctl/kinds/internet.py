@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
+from labctl.description.faults import Path
 from labctl.description.record import option
 from labctl.description.types import DURATION, PREFIX, ListOf
 from labctl.kinds.base import Lab, Subnet
@@ -31,9 +32,7 @@ class Internet:
 
     def refuse(self, me: str, lab: Lab) -> None:
         for i, prefix in enumerate(self.prefixes):
-            lab.claim_prefix((me, "prefixes", i), prefix, "internet")
-            if prefix.prefixlen > 30:
-                lab.fault((me, "prefixes", i), "needs room for the router and a customer: /30 or shorter")
+            lab.claim_subnet((me, "prefixes", i), prefix, "internet")
 
     def place(self, me: str, lab: Lab) -> None:
         lab.net.node(me, forwards=True)
@@ -55,14 +54,19 @@ class Internet:
 def claim_public(lab: Lab, me: str, field: str, addresses: dict[str, IPv4Address]) -> None:
     """Take public addresses, given by name of internet; a fault for each that its internet does not have."""
     for inet, address in addresses.items():
-        internet = lab.find(inet, Internet)
-        if internet is None:
-            continue
-        subnet = internet.subnet_of(inet, address)
-        if subnet is None:
-            prefixes = ", ".join(str(prefix) for prefix in internet.prefixes)
-            lab.fault((me, field, inet), f"lies outside the prefixes of {inet}: {prefixes}")
-        lab.claim_address((me, field, inet), address, subnet)
+        claim_at(lab, (me, field, inet), inet, address)
+
+
+def claim_at(lab: Lab, path: Path, inet: str, address: IPv4Address) -> None:
+    """Take one public address of an internet; a fault if the internet does not have it."""
+    internet = lab.find(inet, Internet)
+    if internet is None:
+        return
+    subnet = internet.subnet_of(inet, address)
+    if subnet is None:
+        prefixes = ", ".join(str(prefix) for prefix in internet.prefixes)
+        lab.fault(path, f"lies outside the prefixes of {inet}: {prefixes}")
+    lab.claim_address(path, address, subnet)
 
 
 def plug_public(lab: Lab, node: str, inet: str, address: IPv4Address) -> tuple[str, Subnet]:

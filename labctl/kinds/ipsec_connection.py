@@ -67,7 +67,11 @@ class IpsecConnection:
     remote: str = option(Ref(GATEWAYS, WHY_NOT), "the gateway at the other end, or one side of it")
     selectors: SelectorsSpec = option(RecordOf(SelectorsSpec), "what may cross")
     cipher: str = option(Choice(get_args(Cipher)), "encryption and integrity", "aes256-gcm")
-    mtu: int = option(integer(576, LARGEST_MTU), "the largest packet inside, in bytes", LARGEST_MTU)
+    mtu: int = option(
+        integer(576, LARGEST_MTU, "a VPN gateway passes no larger packets"),
+        "the largest packet inside, in bytes",
+        LARGEST_MTU,
+    )
     weight: int = option(integer(0, 100), "the greatest carries, the others stand by", 100)
     check: HealthSpec | None = option(RecordOf(HealthSpec), "how a dead tunnel is found out", None)
     inbound_clear: str = option(
@@ -81,15 +85,22 @@ class IpsecConnection:
         for side in ("local", "remote"):
             name = getattr(self, side)
             gateway = any(lab.find(name, kind) for kind in (VpnGateway, CustomerGateway, GatewayAppliance))
-            if gateway and _end(lab, name) is None:
+            if gateway and "." in name and _end(lab, name) is None:
+                lab.fault((me, side), "is not a public side of its gateway: a tunnel crosses the Internet")
+            elif gateway and _end(lab, name) is None:
                 lab.fault((me, side), "has several public addresses", f"name one side, as {name}.INTERNET")
         if self.local.partition(".")[0] == self.remote.partition(".")[0]:
             lab.fault((me, "remote"), "both ends are the same gateway")
         self._refuse_overlap(me, lab)
         self._refuse_check(me, lab)
         group = self._group(lab)
-        if len(group) > 1 and not any(each.weight for each in group):
+        weights = [each.weight for each in group.values()]
+        if len(group) > 1 and not any(weights):
             lab.fault((me, "weight"), "every connection between these gateways has weight 0: none would carry")
+        elif weights.count(self.weight) > 1:
+            twins = ", ".join(name for name, each in group.items() if each.weight == self.weight and name != me)
+            rule = f"has the same weight {self.weight} as {twins} between the same gateways: only one can carry"
+            lab.fault((me, "weight"), rule, "give each its own", value="")
         if len(group) > 1 and self.check is None:
             lab.fault((me,), "field `check` is missing: without it a standby never takes over", value="")
 
@@ -110,11 +121,13 @@ class IpsecConnection:
                 allowed = ", ".join(str(prefix) for prefix in selectors)
                 lab.fault((me, "check", field), f"lies outside the selectors, so it cannot cross the tunnel: {allowed}")
 
-    def _group(self, lab: Lab) -> list[IpsecConnection]:
-        """The connections between the same two gateways."""
-        ends = {self.local.partition(".")[0], self.remote.partition(".")[0]}
-        every = (each for _, each in lab.all(IpsecConnection))
-        return [each for each in every if {each.local.partition(".")[0], each.remote.partition(".")[0]} == ends]
+    def _group(self, lab: Lab) -> dict[str, IpsecConnection]:
+        """The connections between the same two gateways, by name."""
+        return {name: each for name, each in lab.all(IpsecConnection) if each.gateways() == self.gateways()}
+
+    def gateways(self) -> frozenset[str]:
+        """The two gateways that it joins."""
+        return frozenset(end.partition(".")[0] for end in (self.local, self.remote))
 
     def place(self, me: str, lab: Lab) -> None:
         """A tunnel has no nodes of its own."""

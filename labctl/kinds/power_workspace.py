@@ -51,8 +51,9 @@ class PowerWorkspace:
         carried = carried_from(lab, me)
         for name, each in self.subnets_.items():
             path = (me, "subnets", name, "prefix")
-            lab.claim_prefix(path, each.prefix, me)
-            if each.byoip and not any(each.prefix.subnet_of(prefix) for prefix in carried):
+            lab.claim_subnet(path, each.prefix, me)
+            known = not lab.unread("gre_tunnel")
+            if each.byoip and known and not any(each.prefix.subnet_of(prefix) for prefix in carried):
                 hint = "add it to the `carries` of a gre_tunnel"
                 lab.fault(path, "brought-your-own addresses that no tunnel carries cannot be reached", hint)
             for lpar, address in each.lpars.items():

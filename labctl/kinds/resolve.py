@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from ipaddress import IPv4Network
 
 from labctl.description.document import Document
 from labctl.kinds.base import Kind, Lab
-from labctl.model.network import Network
+from labctl.model.network import Network, device_name
+from labctl.model.network import Path as Route
+
+RESERVED = {
+    "all": "net.ipv4.conf.all is every device",
+    "br0": "the bridge of each segment",
+    "default": "net.ipv4.conf.default is every device to come",
+    "erspan0": "the kernel makes a device of this name",
+    "gre0": "the kernel makes a device of this name",
+    "gretap0": "the kernel makes a device of this name",
+    "lo": "the loopback device",
+}
+"""Names that no device of a lab can have (Linux: Documentation/networking/ip-sysctl, net/ipv4/ip_gre)."""
 
 
 def resolve(document: Document) -> Network:
@@ -15,6 +29,7 @@ def resolve(document: Document) -> Network:
     lab = Lab(document)
     for me, kind in _resources(document):
         kind.refuse(me, lab)
+    _refuse_names(lab)
     order = _order(document)
     if document.reading.faults:
         return Network()
@@ -23,11 +38,44 @@ def resolve(document: Document) -> Network:
         resources[me].place(me, lab)
     for me in order:
         resources[me].join(me, lab)
+    _refuse_clashes(lab)
     return lab.net
 
 
 def _resources(document: Document) -> Iterator[tuple[str, Kind]]:
     return iter(document.resources.items())
+
+
+def _refuse_names(lab: Lab) -> None:
+    """Every name becomes a device somewhere, whole or shortened: some are taken, and some too much alike."""
+    devices: dict[str, str] = {}
+    for name in (name for name, uses in lab.document.names.items() if uses != ("check",)):
+        device = device_name(name)
+        if device in RESERVED:
+            lab.fault((lab.owner(name),), f"the name `{name}` is taken: {RESERVED[device]}", value="")
+        twin = devices.setdefault(device, name)
+        if twin != name:
+            rule = f"the names `{name}` and `{twin}` both become the device {device}"
+            lab.fault((lab.owner(name),), rule, "rename one of them", value="")
+
+
+def _refuse_clashes(lab: Lab) -> None:
+    """Two things that want the same device or the same route of a node: one of them would be lost in silence."""
+    net = lab.net
+    ends = [*((plug.node, plug.device) for plug in net.plugs), *((end.node, end.device) for end in net.gre_ends)]
+    ends += [end for wire in net.wires for end in ((wire.a, wire.a_device), (wire.b, wire.b_device))]
+    ends += [(side.node, esp.name) for esp in net.esps for side in (esp.a, esp.b)]
+    for (node, device), number in Counter(ends).items():
+        if number > 1:
+            rule = f"{number} of its links would be the device {device}"
+            lab.fault((lab.owner(node),), rule, "rename one of them", value="")
+    routes: dict[tuple[str, IPv4Network, int], Route] = {}
+    for route in net.paths:
+        first = routes.setdefault((route.node, route.to, route.metric), route)
+        if first != route:
+            ways = " and ".join(str(each.via or each.device or "unreachable") for each in (first, route))
+            rule = f"two routes of the same rank to {route.to}, by {ways}"
+            lab.fault((lab.owner(route.node),), rule, "let one of them go", value="")
 
 
 def _order(document: Document) -> list[str]:

@@ -28,7 +28,7 @@ class Site:
         return {me: Subnet(me, self.prefix)}
 
     def refuse(self, me: str, lab: Lab) -> None:
-        lab.claim_prefix((me, "prefix"), self.prefix, "sites")
+        lab.claim_subnet((me, "prefix"), self.prefix, "sites")
         for host, address in self.hosts.items():
             lab.claim_address((me, "hosts", host), address, self.subnets(me)[me])
 

@@ -45,7 +45,7 @@ class Vpc:
 
     def refuse(self, me: str, lab: Lab) -> None:
         for name, each in self.subnets_.items():
-            lab.claim_prefix((me, "subnets", name, "prefix"), each.prefix, f"on {self.on}" if self.on else me)
+            lab.claim_subnet((me, "subnets", name, "prefix"), each.prefix, f"on {self.on}" if self.on else me)
 
     def place(self, me: str, lab: Lab) -> None:
         lab.net.node(me, forwards=True)

@@ -15,13 +15,17 @@ from labctl.probes.wire import Flow, StreamReport
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """When the fault was put in and taken out (each with the instants around it), and when the lab had recovered."""
+    """When the fault was put in and taken out (each with the instants around it), and when the lab had recovered.
+
+    `trouble` says what kept it from recovering, "" where nothing did.
+    """
 
     injected_ms: float
     broken_ms: float
     repairing_ms: float
     repaired_ms: float
     recovered_ms: float
+    trouble: str = ""
 
     def marks(self, bounds: Bounds) -> tuple[float, ...]:
         """The instants between the parts: before, switching, meanwhile, repairing, after."""
@@ -60,7 +64,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> DrillVerd
         return not_run(drill, f"the stream or a tap was not whole: {report.reason}")
     stream = _Stream(report, time, drill.bounds)
     parts = dict(zip(("before", "switching", "meanwhile", "repairing", "after"), report.parts, strict=True))
-    word, reason = _weigh(drill, report, stream, parts)
+    word, reason = _weigh(drill, report, stream, parts, time.trouble)
     tcp = report.tcp
     return DrillVerdict(
         id=drill.id,
@@ -120,7 +124,7 @@ def _flight_ms(report: StreamReport, until: float) -> float:
 
 
 def _weigh(
-    drill: Drill, report: StreamReport, stream: _Stream, parts: dict[str, tuple[Flow, ...]]
+    drill: Drill, report: StreamReport, stream: _Stream, parts: dict[str, tuple[Flow, ...]], trouble: str
 ) -> tuple[Word, str]:
     bounds = drill.bounds
     if not stream.whole:
@@ -131,7 +135,8 @@ def _weigh(
         return "inconclusive", f"{len(stream.early)} packets were lost before the fault"
     if not stream.felt and (bounds.not_before_ms or bounds.after == "repair"):
         return "inconclusive", "the fault was not felt: nothing was lost while it lasted"
-    faults = [*_time_faults(bounds, stream), *_loss_faults(bounds, stream)]
+    faults = [f"the lab did not recover: {trouble}"] if trouble else []
+    faults += [*_time_faults(bounds, stream), *_loss_faults(bounds, stream)]
     if bounds.tcp_survives and report.tcp and not report.tcp.intact:
         faults.append(f"the TCP connection did not survive: {report.tcp.reason}")
     every = tuple(flow for flows in parts.values() for flow in flows)

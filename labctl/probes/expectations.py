@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-from labctl.description.checks import ChangeSpec
 from labctl.probes.wire import Action, Outcome, Tap
 
 
@@ -84,7 +83,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim, ready to be proved. `change`: the edit of the description in force meanwhile."""
+    """One claim, ready to be proved."""
 
     id: str
     about: str
@@ -95,7 +94,6 @@ class Check:
     silent: tuple[Sight, ...]
     path: tuple[Hop, ...]
     control: tuple[str, ...]
-    change: ChangeSpec | None
     timeout_ms: int
     taps: tuple[Tap, ...]
 

@@ -52,6 +52,10 @@ def refuse_unplaced(document: Document, net: Network) -> None:
     for path, word in _words(document):
         if word not in net.addresses and address_of(word) is None and not _is_domain(word):
             fault(path, "is a node without an address of its own; write an address", value=word)
+    for i, check in enumerate(document.checks):
+        if isinstance(check.do, TcpSpec) and _is_domain(check.do.to) and not net.nodes[check.from_].stub:
+            rule = f"{check.from_} has no resolver to ask for a domain name; write an address"
+            fault(("checks", i, "do", "tcp", "to"), rule)
     for path, sight in _sights(document):
         if not net.spots.get(sight.on, net.devices(sight.on)):
             fault((*path, "on"), "has nothing plugged in: there is no place to capture", value=sight.on)

@@ -5,7 +5,7 @@ They are sound: `labctl.probes.refusals` has said so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal, assert_never, cast
 
@@ -62,7 +62,6 @@ class Resolver:
     document: Document
     net: Network
     time_scale: int = 1
-    _taps: dict[str, list[Tap]] = field(default_factory=dict)
 
     def checks(self) -> tuple[Check, ...]:
         """Every check."""
@@ -90,7 +89,6 @@ class Resolver:
             silent=silent,
             path=path,
             control=spec.control,
-            change=spec.with_,
             timeout_ms=(spec.within or usual) * self.time_scale,
             taps=tuple(dict.fromkeys(taps)),
         )

@@ -104,7 +104,7 @@ def _outcome_faults(expected: Expected, reply: Reply) -> list[str]:
         (not expected.source or reply.peer == str(expected.source), f"the server saw {reply.peer or 'nobody'}"),
         (not expected.mss or 0 < reply.mss <= expected.mss, f"segments of {reply.mss} bytes"),
         (not expected.mtu or reply.mtu == expected.mtu, f"the error names an MTU of {reply.mtu}"),
-        (not by or reply.reporter in by, f"{reply.reporter or 'nobody'} reported it"),
+        (not expected.by_node or reply.reporter in by, f"{reply.reporter or 'nobody'} reported it"),
     )
     return [wrong for holds, wrong in claims if not holds]
 

@@ -1,0 +1,122 @@
+"""Ways to break each shipped lab, and which check must notice. `@` stands for the lab's prefix of namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """Break `lab` by `do` (undone by `undo`), by killing a program (`kill`: a pattern of its command line or name),
+    by killing programs again and again meanwhile (`hunt`), or by replacing a text of its description (`edit`, in
+    `file`). Then each check of `only` must come out as `verdict`: fail or inconclusive. What has no `undo` is undone by
+    building the lab anew.
+    """
+
+    lab: str
+    name: str
+    only: list[str]
+    verdict: str
+    do: list[str] = field(default_factory=list)
+    undo: list[str] = field(default_factory=list)
+    kill: str = ""
+    hunt: str = ""
+    edit: tuple[str, str] | None = None
+    file: str = ""
+
+
+VPE, PVS, VPN = "vpe-subnet", "pvs-ipsec-gre-byoip", "vpn-dc-failover"
+PROBER = "labctl.probes.prober"
+AES128_GCM_KEY = "0x" + "5a" * 20
+AES256_KEY, SHA1_KEY = "0x" + "5a" * 32, "0x" + "a5" * 20
+OUTWARD = "src 203.0.113.2 dst 198.51.100.2 proto esp"
+T1_INWARD = "src 198.51.100.20 dst 198.51.100.10 proto esp spi 0x1002"
+CBC = f"reqid 1 mode tunnel replay-window 32 auth-trunc hmac(sha1) {SHA1_KEY} 96 enc cbc(aes) {AES256_KEY} if_id 1"
+GCM = f"reqid 1 mode tunnel replay-window 32 aead rfc4106(gcm(aes)) {AES128_GCM_KEY} 128 if_id 1"
+
+SABOTAGES = [
+    Sabotage(
+        VPE, "destination NAT removed", ["P2"], "fail",
+        do=["ip netns exec @vpegw-a iptables -t nat -D PREROUTING 1"],
+        undo=["ip netns exec @vpegw-a iptables -t nat -A PREROUTING -i vpc1-app -d 10.240.0.9 -p tcp -j DNAT"
+              " --to-destination 166.9.20.10"],
+    ),
+    Sabotage(
+        VPE, "source NAT removed", ["P4"], "fail",
+        do=["ip netns exec @vpegw-b iptables -t nat -D POSTROUTING 1"],
+        undo=["ip netns exec @vpegw-b iptables -t nat -A POSTROUTING -o bb -m conntrack --ctorigdst 10.240.0.10 -j SNAT"
+              " --to-source 10.240.0.10"],
+    ),
+    Sabotage(
+        VPE, "route back to the VPC missing", ["P1", "P2"], "fail",
+        do=["ip -n @bb route del 10.240.0.0/24"],
+    ),
+    Sabotage(
+        VPE, "gateway answers ping", ["N1"], "fail",
+        do=["ip netns exec @vpegw-a iptables -P INPUT ACCEPT"],
+        undo=["ip netns exec @vpegw-a iptables -P INPUT DROP"],
+    ),
+    Sabotage(VPE, "resolver killed", ["P1", "P3"], "fail", kill="^resolver|resolver:"),
+    Sabotage(VPE, "prober killed", ["P1", "N1"], "inconclusive", hunt=PROBER),
+    Sabotage(
+        VPE, "sniffer pointed at the wrong link", ["P2"], "fail", file="topologies/vpe-subnet.yaml",
+        edit=("{on: bb, proto: tcp, src: 10.240.0.9", "{on: inet, proto: tcp, src: 10.240.0.9"),
+    ),
+    Sabotage(
+        VPE, "control that does not pass", ["N1"], "inconclusive", file="topologies/vpe-subnet.yaml",
+        edit=("do: {ping: {to: 10.240.0.1}}", "do: {ping: {to: 10.240.0.200}}"),
+    ),
+    Sabotage(
+        PVS, "wrong key", ["P1"], "fail",
+        do=[f"ip -n @cpe xfrm state delete {OUTWARD} spi 0x1002",
+            f"ip -n @cpe xfrm state add {OUTWARD} spi 0x1002 {CBC}"],
+    ),
+    Sabotage(
+        PVS, "wrong SPI", ["P1"], "fail",
+        do=[f"ip -n @cpe xfrm state delete {OUTWARD} spi 0x1002",
+            f"ip -n @cpe xfrm state add {OUTWARD} spi 0x9999 {CBC}"],
+    ),
+    Sabotage(
+        PVS, "route into the tunnel missing", ["P1"], "fail",
+        do=["ip -n @power route del 172.20.10.0/24 metric 10"],
+        undo=["ip -n @power route add 172.20.10.0/24 via 172.16.3.6 dev byoip metric 10"],
+    ),
+    Sabotage(
+        PVS, "leak guard removed", ["N9"], "fail",
+        do=["ip -n @vra route del unreachable 192.168.50.0/24 metric 4000000"],
+    ),
+    Sabotage(
+        PVS, "backbone passes everything", ["N2"], "fail",
+        do=["ip netns exec @classic iptables -P FORWARD ACCEPT",
+            "ip -n @classic route add 192.168.50.0/24 via 169.254.254.2"],
+        undo=["ip netns exec @classic iptables -P FORWARD DROP", "ip -n @classic route del 192.168.50.0/24"],
+    ),
+    Sabotage(PVS, "prober killed", ["P1", "N9"], "inconclusive", hunt=PROBER),
+    Sabotage(
+        PVS, "sniffer pointed at the wrong link", ["P1"], "fail", file="topologies/pvs-ipsec-gre-byoip.yaml",
+        edit=("{on: dl, proto: gre, src: 10.148.252.83", "{on: power.plain, proto: gre, src: 10.148.252.83"),
+    ),
+    Sabotage(
+        VPN, "wrong key on the active connection", ["P2", "P4"], "fail",
+        do=[f"ip -n @gw xfrm state delete {T1_INWARD}", f"ip -n @gw xfrm state add {T1_INWARD} {GCM}"],
+    ),
+    Sabotage(
+        VPN, "standby has no key", ["D1"], "fail",
+        do=["ip -n @gw xfrm state delete src 203.0.113.10 dst 203.0.113.20 proto esp spi 0x2001"],
+    ),
+    Sabotage(
+        VPN, "cleartext let in", ["N2"], "fail",
+        do=["ip -n @gw xfrm policy delete src 172.16.10.0/24 dst 10.0.0.0/16 dir fwd"],
+    ),
+    Sabotage(
+        VPN, "a way out to the Internet", ["N1"], "fail",
+        do=["ip -n @vpc1 route add default via 10.0.1.2"],
+        undo=["ip -n @vpc1 route del default"],
+    ),
+    Sabotage(VPN, "nobody watches the paths", ["D2"], "fail", kill="watcher"),
+    Sabotage(VPN, "prober killed", ["P1", "D1"], "inconclusive", hunt=PROBER),
+    Sabotage(
+        VPN, "sniffer pointed at the wrong link", ["P2"], "fail", file="topologies/vpn-dc-failover.yaml",
+        edit=("see: [{on: isp1, proto: esp, longer: 1000}]", "see: [{on: isp2, proto: esp, longer: 1000}]"),
+    ),
+]  # fmt: skip

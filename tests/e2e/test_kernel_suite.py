@@ -1,0 +1,39 @@
+"""The kernel tests, all of them, on a kernel that has everything: there none may be skipped."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from kernels import full_kernel, run_on
+
+pytestmark = pytest.mark.e2e
+
+KERNEL = Path(__file__).parents[1] / "kernel"
+FILES = sorted(path.stem for path in KERNEL.glob("test_*.py"))
+
+
+@functools.cache
+def outcomes() -> dict[str, list[str]]:
+    """By file, the tests that did not pass, with the reason; a file that ran no test is not there."""
+    with tempfile.TemporaryDirectory(prefix="kernel-suite-") as directory:
+        xml = Path(directory) / "junit.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", str(KERNEL)]
+        os.environ["LABCTL_TEST_REQUIRE_ALL"] = "1"
+        run_on(full_kernel(), command, Path(directory), timeout=1200)
+        found: dict[str, list[str]] = {}
+        for case in ElementTree.parse(xml).iter("testcase"):
+            bad = [each for each in case if each.tag in ("failure", "error", "skipped")]
+            faults = found.setdefault(case.get("classname", "").rpartition(".")[2], [])
+            faults += [f"{case.get('name')}: {each.tag}: {each.get('message')}" for each in bad]
+        return found
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_kernel_tests_passes_whole(file: str) -> None:
+    assert outcomes()[file] == []

@@ -1,0 +1,48 @@
+"""The shipped labs pass on the distribution's own kernel, too, in a guest: hardware-assisted where that works."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernels import TOPOLOGIES, run_on
+
+from labctl import guest
+from labctl.cli.where import SLOW_SCALE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.smoke]
+
+SCRIPT = """
+import subprocess, sys
+directory, scale, *labs = sys.argv[1:]
+for lab in labs:
+    with open(f"{directory}/{lab}.json", "wb") as out:
+        command = [sys.executable, "-m", "labctl", "run", lab, "--on", "host", "--time-scale", scale, "--json"]
+        subprocess.run(command, stdout=out)
+"""
+
+
+@functools.cache
+def reports() -> dict[str, dict[str, Any]]:
+    """What each lab said of itself, all of them in one life of the stock kernel."""
+    found = [each for each in (guest.available("kvm"), guest.available("tcg")) if each.ok]
+    if not found:
+        pytest.skip("; ".join(f"{name}: {guest.available(name).detail}" for name in ("kvm", "tcg")))
+    engine, scale = found[0].name, 1 if found[0].name == "kvm" else SLOW_SCALE
+    with tempfile.TemporaryDirectory(prefix="stock-") as directory:
+        command = [sys.executable, "-c", SCRIPT, directory, str(scale), *TOPOLOGIES]
+        run_on(engine, command, Path(directory), timeout=1500)
+        return {lab: json.loads((Path(directory) / f"{lab}.json").read_text()) for lab in TOPOLOGIES}
+
+
+@pytest.mark.parametrize("lab", TOPOLOGIES)
+def test_a_lab_passes_on_the_stock_kernel(lab: str) -> None:
+    found = reports()[lab]
+    bad = [each for each in [*found["checks"], *found["drills"]] if each["verdict"] != "pass"]
+    assert (found["verdict"], bad) == ("pass", [])
+    assert found["where"] in ("kvm", "tcg")

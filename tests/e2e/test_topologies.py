@@ -1,0 +1,65 @@
+"""Every shipped topology proves itself, on a kernel that has what it needs, and leaves the host as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from kernels import TOPOLOGIES, full_kernel, time_scale
+
+from labctl.cli.files import read
+from labctl.codec import encode
+from labctl.kernel import fingerprint
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_a_topology_passes_and_the_host_is_as_before(name: str) -> None:
+    engine = full_kernel()
+    before = fingerprint.take()
+    command = [sys.executable, "-m", "labctl", "run", name, "--json", "--on", engine]
+    command += ["--time-scale", str(time_scale(engine))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stderr and done.stdout[:1]) == (0, "{"), done.stdout + done.stderr
+    data = json.loads(done.stdout)
+    described = read(name)
+    assert [each["id"] for each in data["checks"]] == [check.id for check in described.checks]
+    assert [each["id"] for each in data["drills"]] == [drill.id for drill in described.drills]
+    assert {each["verdict"] for each in [*data["checks"], *data["drills"]]} == {"pass"}
+    assert (data["lab"], data["where"], data["verdict"]) == (name, engine, "pass")
+    assert set(data["seconds"]) == {"up", "verify", "down"}
+    assert encode(fingerprint.differences(before, fingerprint.take())) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a lab on the host itself needs root")
+def test_two_labs_live_side_by_side_and_each_goes_alone() -> None:
+    from labctl import lab, state
+    from labctl.cli.terminal import Terminal
+    from labctl.kernel.paths import Paths
+
+    described = read("vpe-subnet")
+    before = fingerprint.take()
+    twin = read_renamed("vpe-subnet", "vpe-twin")
+    try:
+        for each in (described, twin):
+            lab.up(each, Paths(each.name), Terminal(quiet=True))
+        assert {each.lab for each in state.labs()} >= {"vpe-subnet", "vpe-twin"}
+        lab.down(Paths("vpe-subnet"), Terminal(quiet=True))
+        results = lab.verify(twin, Paths("vpe-twin"), ["P2"], Terminal(quiet=True))
+        assert results.verdict == "pass"
+    finally:
+        for name in ("vpe-subnet", "vpe-twin"):
+            lab.down(Paths(name), Terminal(quiet=True))
+    assert encode(fingerprint.differences(before, fingerprint.take())) == []
+
+
+def read_renamed(name: str, other: str):  # type: ignore[no-untyped-def]
+    """A shipped topology under another name, equal in every address."""
+    from labctl.cli.files import find
+    from labctl.describe import describe
+
+    return describe(find(name).read_bytes().replace(f"lab: {name}".encode(), f"lab: {other}".encode()), other)
