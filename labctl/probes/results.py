@@ -32,7 +32,7 @@ class Results:
         words = self.words
         if "fail" in words:
             return "fail"
-        return "pass" if words and set(words) == {"pass"} else "inconclusive"
+        return "pass" if set(words) == {"pass"} else "inconclusive"
 
     @property
     def exit_code(self) -> int:

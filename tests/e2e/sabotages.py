@@ -113,7 +113,7 @@ SABOTAGES = [
         do=["ip -n @vpc1 route add default via 10.0.1.2"],
         undo=["ip -n @vpc1 route del default"],
     ),
-    Sabotage(VPN, "nobody watches the paths", ["D2"], "fail", kill="watcher"),
+    Sabotage(VPN, "nobody watches the paths", ["D2"], "fail", kill="paths:"),
     Sabotage(VPN, "prober killed", ["P1", "D1"], "inconclusive", hunt=PROBER),
     Sabotage(
         VPN, "sniffer pointed at the wrong link", ["P2"], "fail", file="topologies/vpn-dc-failover.yaml",

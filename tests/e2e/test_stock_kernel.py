@@ -37,7 +37,14 @@ def reports() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="stock-") as directory:
         command = [sys.executable, "-c", SCRIPT, directory, str(scale), *TOPOLOGIES]
         run_on(engine, command, Path(directory), timeout=1500)
-        return {lab: json.loads((Path(directory) / f"{lab}.json").read_text()) for lab in TOPOLOGIES}
+        texts = {lab: Path(directory, f"{lab}.json").read_text() for lab in TOPOLOGIES if ran(directory, lab)}
+        return {lab: json.loads(text) for lab, text in texts.items()}
+
+
+def ran(directory: str, lab: str) -> bool:
+    """Whether the lab wrote a report; without one its test has nothing to look at and fails."""
+    file = Path(directory, f"{lab}.json")
+    return file.exists() and file.stat().st_size > 0
 
 
 @pytest.mark.parametrize("lab", TOPOLOGIES)
