@@ -51,7 +51,7 @@ def mechanisms(described: Described) -> tuple[Mechanism, ...]:
 def up(described: Described, paths: Paths, listener: Listener, where: str = "host") -> None:
     """Make the lab exist, and return once it works. What was begun is undone if it does not get there."""
     with state.lock(paths, "up"):
-        _refuse_if_lacking(described)
+        refuse_if_lacking(described)
         before = fingerprint.take(paths.run, paths.netns)
         state.create(
             paths,
@@ -72,7 +72,8 @@ def up(described: Described, paths: Paths, listener: Listener, where: str = "hos
         state.mark_up(paths)
 
 
-def _refuse_if_lacking(described: Described) -> None:
+def refuse_if_lacking(described: Described) -> None:
+    """HostError, with every remedy, where this machine has not what the lab needs."""
     lacking = doctor.missing(mechanisms(described))
     if lacking:
         names = ", ".join(each.mechanism for each in lacking)
@@ -124,12 +125,16 @@ def verify(
         return Results(described.name, where, described.time_scale, checks, drills, seconds)
 
 
-def down(paths: Paths, listener: Listener) -> None:
-    """Take the lab away, whatever state it is in. Everything is tried; what failed is reported together."""
+def down(paths: Paths, listener: Listener) -> bool:
+    """Take the lab away, whatever state it is in; whether there was one. Everything is tried; what failed is reported
+    together.
+    """
     with state.lock(paths, "down"):
         listener.phase("down", 0)
-        if state.present(paths):
+        found = state.present(paths)
+        if found:
             _take_away(paths)
+        return found
 
 
 def restored(paths: Paths, before: fingerprint.Fingerprint) -> tuple[Difference, ...]:
@@ -140,8 +145,8 @@ def restored(paths: Paths, before: fingerprint.Fingerprint) -> tuple[Difference,
 
 
 def _ours(difference: Difference) -> bool:
-    """Whether a process that is new is labctl's: the others of a machine come and go."""
-    return any("labctl" in line for line in difference.added)
+    """Whether a process that is new is of a lab: the others of a machine come and go."""
+    return any("labctl.services" in line or "labctl.probes" in line for line in difference.added)
 
 
 def _take_away(paths: Paths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from types import FrameType
@@ -29,14 +30,22 @@ def main() -> None:
 
 def _tell(error: LabError) -> None:
     from labctl.errors import DescriptionError
+    from labctl.report.data import error_data
     from labctl.report.text import fault_lines
 
+    if _as_json(sys.argv):
+        print(json.dumps(error_data(error)))
     if isinstance(error, DescriptionError):
         for line in fault_lines(error.faults):
             print(line, file=sys.stderr)
     print(f"labctl: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"labctl: hint: {error.hint}", file=sys.stderr)
+
+
+def _as_json(words: list[str]) -> bool:
+    """Whether a program reads our output; what follows `--` is another program's."""
+    return "--json" in words[: words.index("--") if "--" in words else None]
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

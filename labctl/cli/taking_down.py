@@ -21,7 +21,6 @@ def take_down(names: Sequence[str], *, check: bool, as_json: bool) -> int:
         for name in names:
             try:
                 differences[name] = _take_one(name, terminal, check=check)
-                terminal.say(f"{name} is down")
             except LabError as error:
                 faults.append(f"{name}: {error.message}")
     if as_json:
@@ -37,5 +36,6 @@ def take_down(names: Sequence[str], *, check: bool, as_json: bool) -> int:
 def _take_one(name: str, terminal: Terminal, *, check: bool) -> tuple[Difference, ...]:
     paths = Paths(name)
     before = state.load_fingerprint(paths) if check else None
-    lab.down(paths, terminal)
+    found = lab.down(paths, terminal)
+    terminal.say(f"{name} is down" if found else f"there is no lab {name}")
     return lab.restored(paths, before) if before else ()

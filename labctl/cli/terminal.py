@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from types import TracebackType
@@ -11,6 +12,9 @@ from labctl.plan.objects import Step
 from labctl.probes.drills import DrillVerdict
 from labctl.probes.verdicts import Verdict
 from labctl.report.text import check_lines, drill_lines
+
+FORCE_COLOR = "FORCE_COLOR"
+"""Set where standard output is no terminal but ends at one, as in a guest (https://force-color.org)."""
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 
@@ -74,12 +78,47 @@ class Terminal:
         if self._quiet:
             return
         text = "\n".join(lines)
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() or os.environ.get(FORCE_COLOR):
             from rich.console import Console
             from rich.text import Text
 
             styled = Text(text)
             styled.stylize(_STYLES[word], 0, len(word))
-            Console(soft_wrap=True).print(styled)
+            Console(soft_wrap=True, highlight=False).print(styled)
         else:
             print(text, flush=True)
+
+
+class Waiting:
+    """Standard output for a guest, with a spinner on standard error until the guest says something."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._status: Any = None
+
+    def __enter__(self) -> Waiting:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(self._what)
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def write(self, data: bytes) -> None:
+        """Pass `data` on."""
+        self._stop()
+        sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        sys.stdout.buffer.flush()

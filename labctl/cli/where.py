@@ -28,11 +28,17 @@ def decide(wanted: str, described: Described) -> Choice:
     """Choose the kernel for `--on wanted`; HostError with every remedy where none will do."""
     from labctl.guest.engines import available
 
-    return choose(wanted, lacking(described) if wanted in ("auto", "host") else (), available)
+    if wanted == "host":
+        from labctl.lab import refuse_if_lacking
+
+        refuse_if_lacking(described)
+    return choose(wanted, lacking(described) if wanted == "auto" else (), available)
 
 
 def lacking(described: Described) -> tuple[str, ...]:
-    """What this machine lacks for the lab."""
+    """What this machine lacks for the lab; nothing is tried without root, as nothing would work."""
+    if os.geteuid() != 0:
+        return ("root privileges",)
     from labctl.kernel import doctor
     from labctl.lab import mechanisms
 
@@ -42,10 +48,13 @@ def lacking(described: Described) -> tuple[str, ...]:
 def run_in_guest(engine: str, topology: Path, time_scale: int, arguments: Sequence[str]) -> int:
     """`labctl run` of `topology` in a guest; its output is ours, and so is its exit status."""
     from labctl import guest
+    from labctl.cli.terminal import FORCE_COLOR, Waiting
 
     command = [sys.executable, "-m", "labctl", "run", str(topology.resolve()), "--on", "host"]
     command += ["--time-scale", str(time_scale), *arguments]
-    environment = {WHERE: engine}
-    return guest.run(
-        engine, command, timeout=GUEST_TIMEOUT_S, readable=[topology.resolve()], environment=environment
-    )
+    environment = {WHERE: engine, **({FORCE_COLOR: "1"} if sys.stdout.isatty() else {})}
+    file = topology.resolve()
+    with Waiting(f"starting a kernel ({engine})") as out:
+        return guest.run(
+            engine, command, timeout=GUEST_TIMEOUT_S, readable=[file], environment=environment, stdout=out
+        )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from labctl.errors import GuestError, HostError
 from labctl.guest.engines import BOOT_LIMIT, available, prepare
@@ -22,12 +22,22 @@ from labctl.guest.process import Guest, late_death, started
 POLL = 0.01
 
 
+class Sink(Protocol):
+    """Where a guest's output goes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take `data`."""
+
+    def flush(self) -> object:
+        """Hold nothing back."""
+
+
 @dataclass(slots=True)
 class Tail:
     """Copies what is added to a file on to a stream."""
 
     path: Path
-    stream: BinaryIO
+    stream: Sink
     offset: int = 0
 
     def copy(self) -> None:
@@ -49,8 +59,8 @@ def run(
     writable: Sequence[Path] = (),
     readable: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
-    stdout: BinaryIO | None = None,
-    stderr: BinaryIO | None = None,
+    stdout: Sink | None = None,
+    stderr: Sink | None = None,
 ) -> int:
     """Run `argv` as root in a guest of `engine`, in the present directory, and return its exit status.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from labctl.codec import encode
 from labctl.description.faults import Fault
+from labctl.errors import DescriptionError, LabError
 from labctl.probes.drills import DrillVerdict
 from labctl.probes.results import Results
 from labctl.probes.verdicts import Verdict
@@ -65,6 +66,18 @@ def flow_data(flow: Flow) -> dict[str, Any]:
     if flow.inner:
         data["inner"] = flow_data(flow.inner)
     return data
+
+
+def error_data(error: LabError) -> dict[str, Any]:
+    """An error in place of what was asked for."""
+    faults = error.faults if isinstance(error, DescriptionError) else ()
+    return {
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+        "faults": [fault_data(each) for each in faults if isinstance(each, Fault)],
+    }
 
 
 def fault_data(fault: Fault) -> dict[str, Any]:

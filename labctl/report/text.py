@@ -12,7 +12,7 @@ from labctl.probes.verdicts import Verdict
 
 def check_lines(verdict: Verdict) -> Iterator[str]:
     """A check: one line, and under one that did not pass what was expected, what was observed, and why."""
-    time = f"  {verdict.elapsed_ms:.0f} ms" if verdict.elapsed_ms else ""
+    time = f"  {verdict.elapsed_ms:.{0 if verdict.elapsed_ms >= 10 else 1}f} ms" if verdict.elapsed_ms else ""
     yield f"{verdict.verdict:<12} {verdict.id:<12} {verdict.about or verdict.expected}{time}"
     if verdict.verdict != "pass":
         yield f"{'':13}expected: {verdict.expected}"
