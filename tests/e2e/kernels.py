@@ -34,9 +34,9 @@ def time_scale(engine: str) -> int:
     return SLOW_SCALE if engine == "tcg" else 1
 
 
-def run_on(engine: str, argv: list[str], results: Path, timeout: float) -> int:
+def run_on(engine: str, argv: list[str], results: Path, timeout: float, **variables: str) -> int:
     """Run `argv` on a kernel, with `results` writable; its exit status. Its output is that of the test."""
-    environment = {"LABCTL_WHERE": engine, "PYTHONPATH": str(HERE)}
+    environment = {"LABCTL_WHERE": engine, "PYTHONPATH": str(HERE), **variables}
     if engine == "host":
         return subprocess.run(argv, env={**os.environ, **environment}, timeout=timeout).returncode
     with (results / "stdout").open("wb") as out, (results / "stderr").open("wb") as err:

@@ -26,7 +26,13 @@ pytestmark = pytest.mark.e2e
 
 PYTHON = sys.executable
 SOURCE = Path(labctl.__file__).parent
-LONG_JOB = "from labctl import guest; guest.run('uml', ['sh', '-c', 'echo up; sleep 60'], timeout=60)"
+# A process in the background of a shell that does not control jobs ignores SIGINT, and so would the job.
+LONG_JOB = """
+import signal
+from labctl import guest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+guest.run('uml', ['sh', '-c', 'echo up; sleep 60'], timeout=60)
+"""
 
 
 def usable(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,8 +23,7 @@ def outcomes() -> dict[str, list[str]]:
     with tempfile.TemporaryDirectory(prefix="kernel-suite-") as directory:
         xml = Path(directory) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={xml}", str(KERNEL)]
-        os.environ["LABCTL_TEST_REQUIRE_ALL"] = "1"
-        run_on(full_kernel(), command, Path(directory), timeout=1200)
+        run_on(full_kernel(), command, Path(directory), timeout=1200, LABCTL_TEST_REQUIRE_ALL="1")
         found: dict[str, list[str]] = {}
         if not xml.exists():
             return found

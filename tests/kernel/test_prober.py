@@ -310,6 +310,15 @@ def test_a_cipher_hides_the_marker_and_shows_its_spi(wan: Lab) -> None:
     ]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, even where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_session_does_not_wait_for_its_probe(routed: Lab) -> None:
     began = 0.0
     with pytest.raises(KeyboardInterrupt), Session(routed.paths) as session:
