@@ -20,8 +20,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Topology = Annotated[str, typer.Argument(help="A topology file, or the name of a shipped topology.")]
-LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.")]
+
+
+def _topologies(incomplete: str) -> list[str]:
+    from labctl.cli import files
+
+    return files.completions(incomplete)
+
+
+def _labs(incomplete: str) -> list[str]:
+    from labctl import state
+
+    return [each.lab for each in state.labs() if each.lab.startswith(incomplete)]
+
+
+Topology = Annotated[
+    str, typer.Argument(help="A topology file, or the name of a shipped topology.", autocompletion=_topologies)
+]
+LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.", autocompletion=_labs)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 On = Annotated[str, typer.Option("--on", help="The kernel to run on: auto, host, kvm, uml or tcg.")]
 Only = Annotated[str, typer.Option("--only", help="These checks and drills alone (P1,N2), with their controls.")]
@@ -105,7 +121,7 @@ def verify(name: LabName, only: Only = "", as_json: AsJson = False) -> None:
 
 @app.command()
 def down(
-    name: Annotated[str, typer.Argument(help="The name of a lab.")] = "",
+    name: Annotated[str, typer.Argument(help="The name of a lab.", autocompletion=_labs)] = "",
     every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
     check: Annotated[bool, typer.Option("--verify", help="Say what differs on the host from before the lab.")] = False,
     as_json: AsJson = False,
@@ -183,7 +199,10 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(
-    topology: Annotated[str, typer.Argument(help="Answer for this topology alone.")] = "", as_json: AsJson = False
+    topology: Annotated[
+        str, typer.Argument(help="Answer for this topology alone.", autocompletion=_topologies)
+    ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Say which mechanisms and guest kernels this machine has, by trying them."""
     from labctl.cli import examining

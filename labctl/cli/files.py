@@ -39,3 +39,12 @@ def read(name: str, time_scale: int = 1) -> Described:
         hint = did_you_mean(name, list(shipped()))
         raise DescriptionError(f"{name}: cannot be read: {why}", hint=hint) from None
     return describe(text, str(path), time_scale)
+
+
+def completions(incomplete: str) -> list[str]:
+    """What a shell may complete `incomplete` to: shipped topologies, folders, and YAML files."""
+    start = Path(incomplete)
+    folder = start if incomplete.endswith("/") else start.parent
+    beside = [path for path in sorted(folder.glob("*")) if path.is_dir() or path.suffix in (".yaml", ".yml")]
+    files = [f"{path}/" if path.is_dir() else str(path) for path in beside]
+    return [name for name in (*shipped(), *files) if name.startswith(incomplete)]
