@@ -77,7 +77,15 @@ class Prover:
                 self._reporter.proving(drill.id, len(checks) + i + 1, of)
                 outcomes.append(self._drill(drill, prober))
                 self._reporter.drilled(outcomes[-1])
-        return settle(verdicts), tuple(outcomes)
+        return self._settled(verdicts), tuple(outcomes)
+
+    def _settled(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+        """The final verdicts; whoever was told another is told again."""
+        final = settle(verdicts)
+        for first, last in zip(verdicts, final, strict=True):
+            if first != last:
+                self._reporter.checked(last)
+        return final
 
     def _check(self, check: Check, prober: Prober) -> Verdict:
         try:

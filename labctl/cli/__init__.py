@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from types import FrameType
@@ -13,16 +14,24 @@ from labctl.errors import LabError
 def main() -> None:
     """The `labctl` command. Only here does an error become a message and an exit status."""
     from labctl.cli.app import app
+    from labctl.cli.terminal import mute
 
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_interrupt)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
         app()
+        sys.stdout.flush()
     except LabError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as error:
+        # Every other OSError is translated where it happens: this is our own output.
+        print(f"labctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+        mute()
+        sys.exit(3)
     except KeyboardInterrupt:
         print("labctl: interrupted", file=sys.stderr)
         sys.exit(130)
@@ -49,5 +58,5 @@ def _as_json(words: list[str]) -> bool:
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a command as Ctrl-C does: what was begun is undone."""
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: what was begun is undone."""
     raise KeyboardInterrupt

@@ -65,8 +65,10 @@ def run(
     from labctl.cli import files, where
     from labctl.cli.terminal import Terminal
     from labctl.errors import UsageError
+    from labctl.prove import chosen
 
     described = files.read(topology, time_scale or 1)
+    chosen(described, _ids(only))
     choice = where.decide(on, described)
     if where.here() == "host":
         print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
@@ -96,7 +98,7 @@ def up(topology: Topology, on: On = "host", time_scale: Scale = 1) -> None:
     described = files.read(topology, time_scale or 1)
     choice = where.decide(on, described)
     if choice.engine != "host":
-        hint = f"labctl run {topology} --on {choice.engine}"
+        hint = f"labctl run {topology} --on {choice.engine} proves it there; up needs a kernel that has everything"
         raise UsageError(f"up: a lab in a guest kernel ({choice.engine}) ends with its command", hint=hint)
     with Terminal() as terminal:
         lab.up(described, Paths(described.name), terminal, where.here())
@@ -211,17 +213,18 @@ def doctor(
 
 
 def _ids(only: str) -> list[str]:
-    return [word for word in only.split(",") if word]
+    return [word.strip() for word in only.split(",") if word.strip()]
 
 
 def _conclude(results: Any, as_json: bool) -> None:
+    from labctl.cli.terminal import put
     from labctl.report.data import results_data
     from labctl.report.text import summary
 
     if as_json:
         _print_json(results_data(results))
     else:
-        print(summary(results))
+        put(summary(results))
     raise typer.Exit(results.exit_code)
 
 

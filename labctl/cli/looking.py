@@ -34,13 +34,18 @@ def _lab_data(each: state.LabSummary) -> dict[str, Any]:
 
 def inspect(name: str, *, as_json: bool) -> None:
     """One lab: its nodes with their addresses and routes as the kernel has them, and its programs."""
+    from labctl.kernel import netns
     from labctl.kernel.observe import observe
 
     paths = Paths(name)
     saved = state.load(paths)
     nodes = [each.name for each in saved.plan.objects if isinstance(each, Namespace)]
-    found = {node: observe(paths, node) for node in nodes}
+    found = {node: observe(paths, node) for node in nodes if netns.exists(paths, node)}
     programs, trouble = _programs(paths)
+    gone = [node for node in nodes if node not in found]
+    if gone:
+        lost = f"the namespaces of {', '.join(gone)} are gone: `labctl down {name}` clears up"
+        trouble = f"{lost}; {trouble}" if trouble else lost
     if as_json:
         data = {"lab": name, "status": saved.status, "nodes": found, "programs": programs, "trouble": trouble}
         print(json.dumps(data))

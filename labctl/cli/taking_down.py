@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from labctl import lab, state
@@ -22,20 +23,29 @@ def take_down(names: Sequence[str], *, check: bool, as_json: bool) -> int:
             try:
                 differences[name] = _take_one(name, terminal, check=check)
             except LabError as error:
-                faults.append(f"{name}: {error.message}")
+                faults.append(f"{name}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
     if as_json:
         print(json.dumps({"down": list(differences), "differences": encode(differences), "errors": faults}))
-    for name, found in differences.items():
-        for each in found if not as_json else ():
-            print(f"{name}: {each.section} differs from before: removed {list(each.removed)}, added {list(each.added)}")
+    else:
+        _tell(differences, faults)
     if faults:
-        raise StateError("; ".join(faults))
+        return StateError.exit_code
     return 1 if any(differences.values()) else 0
+
+
+def _tell(differences: dict[str, tuple[Difference, ...]], faults: Sequence[str]) -> None:
+    for name, found in differences.items():
+        for each in found:
+            print(f"{name}: {each.section} differs from before: removed {list(each.removed)}, added {list(each.added)}")
+    for fault in faults:
+        print(f"labctl: {fault}", file=sys.stderr)
 
 
 def _take_one(name: str, terminal: Terminal, *, check: bool) -> tuple[Difference, ...]:
     paths = Paths(name)
-    before = state.load_fingerprint(paths) if check else None
+    before = state.load_fingerprint(paths) if check and state.present(paths) else None
     found = lab.down(paths, terminal)
-    terminal.say(f"{name} is down" if found else f"there is no lab {name}")
-    return lab.restored(paths, before) if before else ()
+    differences = lab.restored(paths, before) if before else ()
+    proved = ", and the host is as before" if before and not differences else ""
+    terminal.say(f"{name} is down{proved}" if found else f"there is no lab {name}")
+    return differences

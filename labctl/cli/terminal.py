@@ -86,7 +86,20 @@ class Terminal:
             styled.stylize(_STYLES[word], 0, len(word))
             Console(soft_wrap=True, highlight=False).print(styled)
         else:
-            print(text, flush=True)
+            put(text)
+
+
+def put(text: str) -> None:
+    """A line on standard output; once whoever reads it has had enough, nowhere, and the verdict still counts."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        mute()
+
+
+def mute() -> None:
+    """Let standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Waiting:

@@ -54,7 +54,7 @@ def run_in_guest(engine: str, topology: Path, time_scale: int, arguments: Sequen
     command += ["--time-scale", str(time_scale), *arguments]
     environment = {WHERE: engine, **({FORCE_COLOR: "1"} if sys.stdout.isatty() else {})}
     file = topology.resolve()
-    with Waiting(f"starting a kernel ({engine})") as out:
+    with Waiting(f"starting a kernel ({engine}), and the lab in it") as out:
         return guest.run(
             engine, command, timeout=GUEST_TIMEOUT_S, readable=[file], environment=environment, stdout=out
         )

@@ -92,6 +92,7 @@ class IpsecConnection:
         if self.local.partition(".")[0] == self.remote.partition(".")[0]:
             lab.fault((me, "remote"), "both ends are the same gateway")
         self._refuse_overlap(me, lab)
+        self._refuse_misplaced(me, lab)
         self._refuse_check(me, lab)
         group = self._group(lab)
         weights = [each.weight for each in group.values()]
@@ -109,6 +110,18 @@ class IpsecConnection:
             for local in self.selectors.local:
                 if remote.overlaps(local):
                     lab.fault((me, "selectors", "remote", i), f"overlaps the local selector {local}")
+
+    def _refuse_misplaced(self, me: str, lab: Lab) -> None:
+        """A selector with nothing of the gateway's own network carries nothing, or belongs to the far end."""
+        for side, gateway, selectors in (
+            ("local", self.local, self.selectors.local),
+            ("remote", self.remote, self.selectors.remote),
+        ):
+            behind = _behind(lab, gateway)
+            for i, selector in enumerate(selectors):
+                if behind and not any(selector.overlaps(prefix) for prefix in behind):
+                    node, have = gateway.partition(".")[0], ", ".join(str(prefix) for prefix in behind)
+                    lab.fault((me, "selectors", side, i), f"is not behind {node}, which has {have}")
 
     def _refuse_check(self, me: str, lab: Lab) -> None:
         if self.check is None:
@@ -190,6 +203,15 @@ def _end(lab: Lab, name: str) -> End | None:
         return None
     [(internet, address)] = addresses.items()
     return End(node, internet, address)
+
+
+def _behind(lab: Lab, gateway: str) -> tuple[IPv4Network, ...]:
+    """The prefixes behind a gateway, where its kind tells; an appliance routes for others."""
+    customer, vpn = lab.find(gateway, CustomerGateway), lab.find(gateway, VpnGateway)
+    if customer and (subnet := lab.subnet(customer.site)):
+        return (subnet.prefix,)
+    vpc = lab.find(vpn.subnet, Vpc) if vpn else None
+    return vpc.prefixes() if vpc else ()
 
 
 def _public(lab: Lab, end: End) -> Subnet:

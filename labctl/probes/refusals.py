@@ -11,8 +11,10 @@ from labctl.description.checks import (
     DrillSpec,
     InjectSpec,
     InnerSpec,
+    NoRouteSpec,
     OkSpec,
     PingSpec,
+    ProhibitedSpec,
     SightSpec,
     SightsSpec,
     TcpSpec,
@@ -53,9 +55,10 @@ def refuse_unplaced(document: Document, net: Network) -> None:
         if word not in net.addresses and address_of(word) is None and not _is_domain(word):
             fault(path, "is a node without an address of its own; write an address", value=word)
     for i, check in enumerate(document.checks):
-        if isinstance(check.do, TcpSpec) and _is_domain(check.do.to) and not net.nodes[check.from_].stub:
-            rule = f"{check.from_} has no resolver to ask for a domain name; write an address"
-            fault(("checks", i, "do", "tcp", "to"), rule)
+        _refuse_unnamed(document, net, i, check)
+    for path, word in _words(document):
+        if _must_be_held(document, path) and (there := address_of(word)) and net.holder(there) is None:
+            fault(path, "no node of the lab has this address: nothing could ever come of it", value=word)
     for path, sight in _sights(document):
         if not net.spots.get(sight.on, net.devices(sight.on)):
             fault((*path, "on"), "has nothing plugged in: there is no place to capture", value=sight.on)
@@ -64,6 +67,27 @@ def refuse_unplaced(document: Document, net: Network) -> None:
         target = getattr(check.do, "to", "")
         if target not in net.addresses and (there := address_of(target)) and net.holder(there) is None:
             fault(("drills", i, "during"), f"no node has the address {target}, which the check is for")
+
+
+def _refuse_unnamed(document: Document, net: Network, i: int, check: CheckSpec) -> None:
+    """A domain name needs somebody who asks for it, and, where the check is to work, somebody who knows it."""
+    if not isinstance(check.do, TcpSpec) or not _is_domain(check.do.to):
+        return
+    where = ("checks", i, "do", "tcp", "to")
+    known = [record.name for zones in net.zones.values() for zone in zones for record in zone.records]
+    if not net.nodes[check.from_].stub:
+        rule = f"{check.from_} has no resolver to ask for a domain name; write an address"
+        document.reading.fault(where, rule)
+    elif isinstance(check.expect, OkSpec) and check.do.to not in known:
+        document.reading.fault(where, "no private DNS zone has this name", did_you_mean(check.do.to, known))
+
+
+def _must_be_held(document: Document, path: Path) -> bool:
+    """Whether an address at this place proves something only if it exists: elsewhere silence would be no surprise."""
+    if "see" in path or "silent" in path:
+        return True
+    check = document.checks[int(path[1])]
+    return path[-1] == "to" and not isinstance(check.expect, (NoRouteSpec, ProhibitedSpec))
 
 
 def _refuse_control(document: Document, i: int, check: CheckSpec) -> None:
@@ -92,6 +116,9 @@ def _refuse_drill(document: Document, i: int, drill: DrillSpec) -> None:
     check = next((check for check in document.checks if check.id == drill.during), None)
     if check is None:
         return
+    if check.with_ is not None or not isinstance(check.expect, OkSpec):
+        rule = f"the check {check.id} does not expect `ok` of the lab as it is; a drill needs traffic that works"
+        document.reading.fault(("drills", i, "during"), rule)
     if isinstance(check.do, (DnsSpec, InjectSpec)):
         rule = "a drill needs a check with two ends to stream between: tcp, udp or ping"
         document.reading.fault(("drills", i, "during"), rule)
@@ -136,6 +163,9 @@ def _sights(document: Document) -> Iterator[tuple[Path, SightSpec]]:
 
 def _refuse_word(document: Document, path: Path, word: str, nodes: list[str]) -> None:
     if word in nodes or address_of(word) or word in document.unread:
+        return
+    if word in document.names:
+        document.reading.fault(path, f"is a {document.names[word][0]}; expected a node or an address", value=word)
         return
     if not (path[-2:] == ("tcp", "to") and _is_domain(word)):
         document.reading.fault(path, "is no node and no IPv4 address", did_you_mean(word, nodes), value=word)

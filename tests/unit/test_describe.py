@@ -81,7 +81,7 @@ def test_names_become_addresses() -> None:
     found = lab(
         VPN,
         "from: pc, do: {tcp: {to: ecs1, port: 8080, send: 1kB}}, expect: ok",
-        "from: pc, do: {tcp: {to: 10.9.9.9, port: 1}}, expect: ok",
+        "from: pc, do: {tcp: {to: 10.0.1.2, port: 1}}, expect: ok",
         "from: pc, do: {udp: {to: ecs1, port: 53}}, expect: ok",
         "from: pc, do: {ping: {to: ecs1, size: 100, df: true}}, expect: ok",
         "from: pc, do: {dns: {server: 10.0.0.53, name: a.b, type: TXT, transport: tcp}}, expect: ok",
@@ -90,7 +90,7 @@ def test_names_become_addresses() -> None:
     ecs1, pc = IPv4Address("10.0.1.10"), IPv4Address("172.16.10.10")
     assert [check.action for check in found.checks] == [
         Tcp(8080, ecs1, send=1000),
-        Tcp(1, IPv4Address("10.9.9.9")),
+        Tcp(1, IPv4Address("10.0.1.2")),
         Udp(ecs1, 53),
         Ping(ecs1, 100, True),
         Dns(IPv4Address("10.0.0.53"), "a.b", "TXT", "tcp"),
