@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,74 @@ def test_the_doctor_answers_for_a_topology_and_for_everything() -> None:
     assert all(each["ok"] or each["remedy"] for each in [*found["mechanisms"], *found["engines"]])
     narrow = data(labctl("doctor", "vpe-subnet", "--json"))
     assert "gre" not in {each["mechanism"] for each in narrow["mechanisms"]}
+
+
+# -- a run on this machine
+
+SMALL = """
+lab: small
+resources:
+  vpc1: {kind: vpc, subnets: {web: {zone: a, prefix: 10.0.1.0/24}}}
+  web1: {kind: instance, subnet: vpc1.web, address: 10.0.1.10}
+  web2: {kind: instance, subnet: vpc1.web, address: 10.0.1.20, serves: [tcp/80]}
+checks:
+  - {id: N1, from: web1, do: {tcp: {to: web2, port: 81}}, expect: refused, control: P1}
+  - {id: P1, from: web1, do: {tcp: {to: web2, port: %s}}, expect: ok}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL % 80)
+    if missing := lacking(read(str(file))):
+        pytest.skip(f"this machine lacks {', '.join(missing)}")
+    return file
+
+
+def test_a_check_whose_control_fails_is_told_to_be_inconclusive(small: Path) -> None:
+    small.write_text(SMALL % 82)
+    done = labctl("run", str(small), "--on", "host")
+    assert done.returncode == 1
+    lines = [line.split()[:2] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert lines[-2:] == [["inconclusive", "N1"], ["fail:", "lab"]]
+    assert "proves nothing without its control: P1 did not pass" in done.stdout
+
+
+def test_output_that_nobody_reads_does_not_change_the_verdict(small: Path) -> None:
+    command = [*LABCTL, "run", str(small), "--on", "host"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.wait(60), "Traceback" in process.stderr.read()) == (0, False)
+
+
+def test_output_that_cannot_be_written_is_an_error_without_a_traceback(small: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [*LABCTL, "run", str(small), "--on", "host"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "the output cannot be written: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_nothing(small: Path, number: signal.Signals) -> None:
+    small.write_text(SMALL % 80 + "  - {id: N2, from: web1, do: {ping: {to: web2}}, expect: filtered, control: P1}\n")
+    command = [sys.executable, "-c", INTERRUPTIBLE, "run", str(small), "--on", "host"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    assert "small" not in {each["lab"] for each in data(labctl("list", "--json"))["labs"]}
+    assert not list(Path("/run/netns").glob("small-*"))
+
+
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from labctl.cli import main
+main()
+"""
 
 
 # -- with a lab on this machine
