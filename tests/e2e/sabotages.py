@@ -64,7 +64,7 @@ SABOTAGES = [
     ),
     Sabotage(
         VPE, "control that does not pass", ["N1"], "inconclusive", file="topologies/vpe-subnet.yaml",
-        edit=("do: {ping: {to: 10.240.0.1}}", "do: {ping: {to: 10.240.0.200}}"),
+        edit=("do: {ping: {to: 10.240.0.1}}", "do: {ping: {to: 10.240.0.10}}"),
     ),
     Sabotage(
         PVS, "wrong key", ["P1"], "fail",
