@@ -22,12 +22,9 @@ from labctl.plan.diff import diff
 from labctl.plan.needs import Mechanism, needs
 from labctl.plan.objects import Plan, Step, XfrmState
 from labctl.probes.results import Results
-from labctl.prove import Prover, Reporter
+from labctl.prove import READY_MS, Prover, Reporter
 from labctl.services import keeper
 from labctl.services.keeper import Keeper
-
-READY_MS = 15_000
-"""How long programs and tunnels may take to come up, before the time scale."""
 
 
 class Listener(Reporter, Protocol):

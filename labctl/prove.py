@@ -29,6 +29,7 @@ GRACE_MS = 200
 """After a recovery, packets under way on the standby path may still arrive for so long."""
 
 READY_MS = 15_000
+"""How long programs and tunnels may take to come up, before the time scale."""
 
 
 class Reporter(Protocol):
