@@ -47,8 +47,8 @@ def mechanisms(described: Described) -> tuple[Mechanism, ...]:
 
 def up(described: Described, paths: Paths, listener: Listener, where: str = "host") -> None:
     """Make the lab exist, and return once it works. What was begun is undone if it does not get there."""
+    _refuse_if_lacking(described)
     with state.lock(paths, "up"):
-        refuse_if_lacking(described)
         before = fingerprint.take(paths.run, paths.netns)
         state.create(
             paths,
@@ -69,8 +69,7 @@ def up(described: Described, paths: Paths, listener: Listener, where: str = "hos
         state.mark_up(paths)
 
 
-def refuse_if_lacking(described: Described) -> None:
-    """HostError, with every remedy, where this machine has not what the lab needs."""
+def _refuse_if_lacking(described: Described) -> None:
     lacking = doctor.missing(mechanisms(described))
     if lacking:
         names = ", ".join(each.mechanism for each in lacking)

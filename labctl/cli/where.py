@@ -25,13 +25,12 @@ def here() -> str:
 
 
 def decide(wanted: str, described: Described) -> Choice:
-    """Choose the kernel for `--on wanted`; HostError with every remedy where none will do."""
+    """Choose the kernel for `--on wanted`; HostError with every remedy where none will do.
+
+    `host` is taken at its word here: the lab's `up` examines the machine, and once is enough.
+    """
     from labctl.guest.engines import available
 
-    if wanted == "host":
-        from labctl.lab import refuse_if_lacking
-
-        refuse_if_lacking(described)
     return choose(wanted, lacking(described) if wanted == "auto" else (), available)
 
 
