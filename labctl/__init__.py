@@ -13,10 +13,11 @@ The folders are the steps of one pipeline, and a module imports only what stands
     probes              is it TRUE: expectations and verdicts (pure), prober and captures, drills
     guest               throw-away kernels (uml, kvm, tcg) that run this same labctl inside
     state               a lab's run directory: lock, journal, keys, the applied plan
-    describe     pure   text to document, model, plan, checks and drills in one call
-    prove               checks and drills carried out on a lab that is up
+    breaking            faults put in and taken out again, also by a later process
+    describe     pure   text to document, model, plan, checks, drills and changes in one call
+    prove               checks, drills and changes carried out on a lab that is up
     lab                 the stories: up, verify, down and the rest
-    report       pure   verdicts and plans to text and JSON
+    report       pure   verdicts and plans to text, JSON, JUnit and HTML
     cli                 arguments to lab to report to exit code
 
 `tests/test_layers.py` holds this order, and the purity of the pure modules.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from labctl.description.checks import CheckSpec, DrillSpec, LabSpec
+from labctl.description.checks import CheckSpec
+from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.faults import Path, a, did_you_mean
+from labctl.description.head import LabSpec
 from labctl.description.record import RecordOf
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar, Sequence, Tree
@@ -37,23 +39,31 @@ class Document:
     references: dict[str, tuple[str, ...]]
     checks: tuple[CheckSpec, ...]
     drills: tuple[DrillSpec, ...]
+    changes: tuple[ChangeSpec, ...]
     unread: frozenset[str] = field(default_factory=frozenset)
 
 
-def parse(tree: Tree, kinds: Mapping[str, type[Written]], aliases: Mapping[str, str]) -> Document:
-    """Read `tree`. `kinds` maps a kind's word to its class, `aliases` the providers' other words to a kind's."""
-    return _Parser(tree, kinds, aliases).parse()
+def parse(
+    tree: Tree, kinds: Mapping[str, type[Written]], aliases: Mapping[str, str], beside: Collection[str] = ()
+) -> Document:
+    """Read `tree`. `kinds` maps a kind's word to its class, `aliases` the providers' other words to a kind's.
+
+    `beside`: the ids of checks that are not in `tree` and may be named all the same.
+    """
+    return _Parser(tree, kinds, aliases, beside).parse()
 
 
 class _Parser:
-    def __init__(self, tree: Tree, kinds: Mapping[str, type[Written]], aliases: Mapping[str, str]) -> None:
+    def __init__(
+        self, tree: Tree, kinds: Mapping[str, type[Written]], aliases: Mapping[str, str], beside: Collection[str]
+    ) -> None:
         self.tree = tree
         self.kinds = kinds
         self.aliases = aliases
         self.reading = Reading(tree)
         self.resources: dict[str, Any] = {}
         self.unread: set[str] = set()
-        self.ids: set[str] = set()
+        self.ids: set[str] = set(beside)
 
     def parse(self) -> Document:
         head = self._head()
@@ -63,6 +73,7 @@ class _Parser:
             names.setdefault(check.id, ("check",))
         self._refuse_twins("checks", [c.id for c in head.checks] if head else [])
         self._refuse_twins("drills", [d.id for d in head.drills] if head else [])
+        self._refuse_twins("changes", [c.id for c in head.changes] if head else [])
         for reference in self.reading.references:
             self._verify(reference, names)
         return Document(
@@ -75,6 +86,7 @@ class _Parser:
             references=self._references(),
             checks=head.checks if head else (),
             drills=head.drills if head else (),
+            changes=head.changes if head else (),
             unread=frozenset(self.unread),
         )
 

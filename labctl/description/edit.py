@@ -1,26 +1,55 @@
-"""Edits of a description: put a value at a path, take one away. The tree is copied along the path, never changed."""
+"""Edits of a description: put a value, add to a list or mapping, take one away; and an edit in words.
+
+The tree is copied along the path, never changed. A refusal's path begins inside the edit: `set.t1.weight`.
+"""
 
 from __future__ import annotations
 
-from labctl.description.checks import ChangeSpec
-from labctl.description.faults import Mark
-from labctl.description.tree import Mapping, Node, Tree
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from labctl.description.checks import EditSpec
+from labctl.description.faults import Mark, Path
+from labctl.description.tree import Mapping, Node, Scalar, Sequence, Tree
 from labctl.description.types import Refused
 
+_SHORT = 48
+"""Characters of a value that is told in words; of a longer one only the path is."""
 
-def edited(tree: Tree, change: ChangeSpec) -> Tree:
-    """The tree after `change`. Refused where a path leads nowhere (nothing to remove, no such resource)."""
-    root = tree.root
-    for path, value in change.set.items():
-        root = _mapping(_put(root, ("resources", *path.split(".")), value, path))
-    for path in change.remove:
-        root = _mapping(_taken(root, ("resources", *path.split(".")), path))
+
+def edited(tree: Tree, change: EditSpec) -> Tree:
+    """The tree after `change`: what it sets first, then what it adds, then what it removes.
+
+    Refused where a path leads nowhere (nothing to remove, no such resource), or where what is added is there already.
+    """
+    root: Node = tree.root
+    for at, step in _steps(change):
+        try:
+            root = step(root)
+        except Refused as refusal:
+            raise Refused(refusal.rule, refusal.hint, at) from None
+    assert isinstance(root, Mapping)
     return Tree(tree.source, root)
 
 
-def _mapping(node: Node) -> Mapping:
-    assert isinstance(node, Mapping)
-    return node
+def words(change: EditSpec) -> str:
+    """The edit for reports: `t1.weight: 0, + power.subnets.own2, - vra.static_routes`."""
+    told = [each for path, value in change.set.items() for each in _told(path, value)]
+    told += [f"+ {each}" for path, value in change.add.items() for each in _told(path, value)]
+    return ", ".join([*told, *(f"- {path}" for path in change.remove)])
+
+
+def _steps(change: EditSpec) -> Iterator[tuple[Path, Callable[[Node], Node]]]:
+    for path, value in change.set.items():
+        yield ("set", path), partial(_put, parts=_parts(path), value=value, path=path)
+    for path, value in change.add.items():
+        yield ("add", path), partial(_added, parts=_parts(path), value=value, path=path)
+    for i, path in enumerate(change.remove):
+        yield ("remove", i), partial(_taken, parts=_parts(path), path=path)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return ("resources", *path.split("."))
 
 
 def _put(node: Node | None, parts: tuple[str, ...], value: Node, path: str) -> Node:
@@ -36,7 +65,41 @@ def _put(node: Node | None, parts: tuple[str, ...], value: Node, path: str) -> N
     return _with(node, parts[0], child, value.mark)
 
 
-def _taken(node: Node | None, parts: tuple[str, ...], path: str) -> Node:
+def _added(node: Node, parts: tuple[str, ...], value: Node, path: str) -> Node:
+    there = _at(node, parts)
+    if there is None:
+        return _put(node, parts, value, path)
+    if isinstance(there, Mapping):
+        return _put(node, parts, _merged(there, value, path), path)
+    # A field that takes a list may hold one value without its brackets, before and after.
+    present, new = _items(there), _items(value)
+    twice = [_flow(item) for item in new if _flow(item) in map(_flow, present)]
+    if twice:
+        raise Refused(f"`{path}` has `{twice[0]}` already")
+    return _put(node, parts, Sequence((*present, *new), there.mark), path)
+
+
+def _merged(there: Mapping, value: Node, path: str) -> Mapping:
+    if not isinstance(value, Mapping):
+        raise Refused(f"`{path}` is a mapping; what is added to it is a mapping of new entries")
+    twice = [key for key in value.entries if key in there.entries]
+    if twice:
+        raise Refused(f"`{path}` has `{twice[0]}` already", "`set` puts another value in its place")
+    return Mapping({**there.entries, **value.entries}, {**there.keys, **value.keys}, there.mark)
+
+
+def _at(node: Node | None, parts: tuple[str, ...]) -> Node | None:
+    """What stands there, if anything is written."""
+    for part in parts:
+        node = node.entries.get(part) if isinstance(node, Mapping) else None
+    return None if isinstance(node, Scalar) and node.empty else node
+
+
+def _items(node: Node) -> tuple[Node, ...]:
+    return node.items if isinstance(node, Sequence) else (node,)
+
+
+def _taken(node: Node, parts: tuple[str, ...], path: str) -> Node:
     if not isinstance(node, Mapping) or parts[0] not in node.entries:
         raise Refused(f"`{path}` leads to nothing: there is no `{parts[0]}` to remove")
     if len(parts) > 1:
@@ -48,3 +111,20 @@ def _taken(node: Node | None, parts: tuple[str, ...], path: str) -> Node:
 def _with(node: Mapping, key: str, child: Node, mark: Mark) -> Mapping:
     keys = node.keys if key in node.keys else {**node.keys, key: mark}
     return Mapping({**node.entries, key: child}, keys, node.mark)
+
+
+def _told(path: str, value: Node) -> list[str]:
+    entries = value.entries if isinstance(value, Mapping) else {}
+    if entries and all(isinstance(each, Mapping) for each in entries.values()):
+        return [f"{path}.{key}" for key in entries]
+    text = ", ".join(map(_flow, value.items)) if isinstance(value, Sequence) else _flow(value)
+    return [f"{path}: {text}" if len(text) <= _SHORT else path]
+
+
+def _flow(node: Node) -> str:
+    """YAML in one line."""
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Sequence):
+        return f"[{', '.join(map(_flow, node.items))}]"
+    return f"{{{', '.join(f'{key}: {_flow(each)}' for key, each in node.entries.items())}}}"

@@ -1,6 +1,6 @@
 """The types of fields: each reads one node of the tree into a value, or says which rule it breaks.
 
-A type knows its own name for people (`says`). Units are always explicit: `200ms`, `10MB`, `5mbit`.
+A type knows its own name for people (`says`).
 """
 
 from __future__ import annotations
@@ -246,24 +246,10 @@ def _interface(text: str) -> IPv4Interface:
     return IPv4Interface(text)
 
 
-_UNITS_TIME = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
-_UNITS_SIZE = {"B": 1, "kB": 1000, "KiB": 1024, "MB": 1_000_000, "MiB": 1 << 20}
-
-
-def _quantity(units: dict[str, int]) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        match = re.fullmatch(r"([0-9]{1,12})([A-Za-z]*)", text)
-        if not match or match[2] not in units:
-            raise ValueError(f"a number and a unit ({', '.join(units)}), such as 200{next(iter(units))}")
-        return int(match[1]) * units[match[2]]
-
-    return parse
-
-
 def _port(text: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(tcp|udp)/([0-9]{1,5})", text)
+    match = re.fullmatch(r"(tcp|udp|http)/([0-9]{1,5})", text)
     if not match or not 1 <= int(match[2]) <= 65535:
-        raise ValueError("a protocol and a port from 1 to 65535, such as tcp/443")
+        raise ValueError("tcp, udp or http and a port from 1 to 65535, such as tcp/443")
     return match[1], int(match[2])
 
 
@@ -296,11 +282,31 @@ BOOLEAN = Word("true or false", _boolean)
 ADDRESS = Word("an IPv4 address", _address)
 PREFIX = Word("an IPv4 prefix", _prefix)
 INTERFACE = Word("an IPv4 address with its prefix length", _interface)
-DURATION = Word("a duration", _quantity(_UNITS_TIME))
-SIZE = Word("a size", _quantity(_UNITS_SIZE))
 PORT = Word("a port", _port)
 DOMAIN = Word("a domain name", _domain)
 ASN = Word("an AS number", _asn)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The ports of test servers, each with one server: http is a server at a TCP port."""
+
+    least: int = 0
+
+    @property
+    def says(self) -> str:
+        return f"a list of {PORT.says}"
+
+    def read(self, node: Node, path: Path, reading: Reading) -> tuple[tuple[str, int], ...]:
+        read = ListOf(PORT, self.least).read(node, path, reading)
+        seen: dict[tuple[str, int], str] = {}
+        for proto, port in read:
+            place = ("udp" if proto == "udp" else "tcp", port)
+            if place in seen:
+                both = f"{seen[place]}/{port} and {proto}/{port}" if seen[place] != proto else f"{proto}/{port} twice"
+                raise Refused("one port has one server", f"here {both}")
+            seen[place] = proto
+        return read
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,7 @@ class Backbone:
         ListOf(PREFIX), "the only prefixes whose packets it passes (none given: all)", ()
     )
     admits: tuple[IPv4Network, ...] = option(ListOf(PREFIX), "further prefixes that it passes", ())
-    filters: tuple[IPv4Network, ...] = option(
-        ListOf(PREFIX), "prefixes that it takes from no attached network", ()
-    )
+    filters: tuple[IPv4Network, ...] = option(ListOf(PREFIX), "prefixes that it takes from no attached network", ())
     external_to_external: str = option(
         Choice(("allow", "deny")), "traffic from one attached circuit to another", "deny"
     )

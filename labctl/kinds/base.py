@@ -157,3 +157,9 @@ class Lab:
     def _place(self, path: Path) -> str:
         mark: Mark = self.document.reading.tree.find(("resources", *path))
         return f"{written(path)} at line {mark.line}"
+
+
+def refuse_speed(lab: Lab, me: str, speed: int | None) -> None:
+    """A fault if a link has a speed at which nothing arrives."""
+    if speed == 0:
+        lab.fault((me, "speed"), "a link of no speed carries nothing; leave it out for one without a limit")

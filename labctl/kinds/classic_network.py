@@ -26,9 +26,7 @@ class ClassicNetwork:
     kind: ClassVar[str] = "classic_network"
 
     on: str = option(Ref(("backbone",)), "the backbone that routes it")
-    subnets_: dict[str, ClassicSubnetSpec] = option(
-        MapOf(NAME, RecordOf(ClassicSubnetSpec)), "its subnets, by name"
-    )
+    subnets_: dict[str, ClassicSubnetSpec] = option(MapOf(NAME, RecordOf(ClassicSubnetSpec)), "its subnets, by name")
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("classic_network",), **{f"{me}.{name}": ("subnet", "link") for name in self.subnets_}}

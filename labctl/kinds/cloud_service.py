@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, DOMAIN, PORT, ListOf, MapOf, Ref
+from labctl.description.types import ADDRESS, DOMAIN, MapOf, Ref, Servers
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab
 from labctl.kinds.internet import Internet, claim_public, plug_public, sides
@@ -24,7 +24,7 @@ class CloudService:
     on: str = option(Ref(("backbone",)), "the backbone that it is on")
     fqdn: str = option(DOMAIN, "its private name, which an endpoint gateway gives an address in the VPC")
     address: IPv4Address = option(ADDRESS, "its address on the backbone")
-    ports: tuple[tuple[str, int], ...] = option(ListOf(PORT, least=1), "what it serves, such as tcp/443")
+    ports: tuple[tuple[str, int], ...] = option(Servers(least=1), "what it serves, such as tcp/443")
     public: dict[str, IPv4Address] = option(
         MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider", {}
     )

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 from labctl.description.record import option
 from labctl.description.types import PREFIX, Ref
+from labctl.description.units import RATE
 from labctl.kinds.backbone import Backbone
-from labctl.kinds.base import Lab, Subnet
+from labctl.kinds.base import Lab, Subnet, refuse_speed
 from labctl.kinds.classic_network import ClassicNetwork
 from labctl.kinds.power_workspace import PowerWorkspace
 from labctl.model.network import device_name
@@ -29,6 +30,7 @@ class DirectLink:
     from_: str = option(Ref(("backbone",)), "the backbone's end")
     to: str = option(Ref(("power_workspace",)), "the far end")
     peering: IPv4Network = option(PREFIX, "the /30 of its two ends")
+    speed: int | None = option(RATE, "what it carries in each direction; not given: as much as comes", None)
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("direct_link", "link")}
@@ -46,6 +48,7 @@ class DirectLink:
             lab.fault((me, "peering"), "a peering is a /30: two addresses for two ends")
         elif not self.peering.subnet_of(LINK_LOCAL):
             lab.fault((me, "peering"), f"a peering lies in {LINK_LOCAL}")
+        refuse_speed(lab, me, self.speed)
         self._refuse_filtered(lab)
 
     def _refuse_filtered(self, lab: Lab) -> None:
@@ -61,8 +64,9 @@ class DirectLink:
     def place(self, me: str, lab: Lab) -> None:
         subnet = self.subnets(me)[me]
         lab.net.segment(me)
-        lab.net.plug(self.from_, me, subnet.interface(subnet.router))
-        lab.net.plug(self.to, me, subnet.interface(self.far_end()))
+        # Both directions are shaped behind the place of capture: what is seen on the link is what was put into it.
+        lab.net.plug(self.from_, me, subnet.interface(subnet.router), rate_bit=self.speed or 0)
+        lab.net.plug(self.to, me, subnet.interface(self.far_end()), rate_bit=self.speed or 0)
 
     def join(self, me: str, lab: Lab) -> None:
         for prefix in lab.get(self.to, PowerWorkspace).routed():

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, PORT, ListOf, Ref
+from labctl.description.types import ADDRESS, Ref, Servers
 from labctl.kinds.base import Lab
 from labctl.kinds.internet import Internet, claim_at, plug_public
 
@@ -20,7 +20,7 @@ class Host:
 
     net: str = option(Ref(("internet", "subnet", "site")), "the internet, subnet or site that it is in")
     address: IPv4Address = option(ADDRESS, "its address")
-    serves: tuple[tuple[str, int], ...] = option(ListOf(PORT), "test servers, such as tcp/80", ())
+    serves: tuple[tuple[str, int], ...] = option(Servers(), "test servers, such as tcp/80", ())
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("host", "node")}

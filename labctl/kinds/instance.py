@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, PORT, ListOf, Ref
+from labctl.description.types import ADDRESS, Ref, Servers
 from labctl.kinds.base import Lab
 from labctl.kinds.vpc import Vpc
 
@@ -20,7 +20,7 @@ class Instance:
 
     subnet: str = option(Ref(("subnet",)), "the subnet that it is in, as vpc1.app")
     address: IPv4Address = option(ADDRESS, "its address")
-    serves: tuple[tuple[str, int], ...] = option(ListOf(PORT), "test servers, such as tcp/8080", ())
+    serves: tuple[tuple[str, int], ...] = option(Servers(), "test servers, such as tcp/8080", ())
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("instance", "node")}

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from labctl.description.faults import Path
 from labctl.description.record import option
-from labctl.description.types import DURATION, PREFIX, ListOf
-from labctl.kinds.base import Lab, Subnet
+from labctl.description.types import PREFIX, ListOf
+from labctl.description.units import DURATION, RATE
+from labctl.kinds.base import Lab, Subnet, refuse_speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Internet:
         ListOf(PREFIX, least=1), "public prefixes; the router has the first address of each"
     )
     delay: int = option(DURATION, "one-way delay between two of its customers", 0)
+    speed: int | None = option(RATE, "of each customer's access, in each direction; not given: no limit", None)
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("internet", "link", "node")}
@@ -31,6 +33,7 @@ class Internet:
         return {f"{me}.{i}": Subnet(f"{me}.{i}", prefix) for i, prefix in enumerate(self.prefixes)}
 
     def refuse(self, me: str, lab: Lab) -> None:
+        refuse_speed(lab, me, self.speed)
         for i, prefix in enumerate(self.prefixes):
             lab.claim_subnet((me, "prefixes", i), prefix, "internet")
 
@@ -75,7 +78,16 @@ def plug_public(lab: Lab, node: str, inet: str, address: IPv4Address) -> tuple[s
     subnet = internet.subnet_of(inet, address)
     assert subnet is not None
     also = (f"{node}.{inet}",)
-    device = lab.net.plug(node, subnet.segment, subnet.interface(address), also=also, delay_ms=internet.delay)
+    speed = internet.speed or 0
+    device = lab.net.plug(
+        node,
+        subnet.segment,
+        subnet.interface(address),
+        also=also,
+        delay_ms=internet.delay,
+        rate_bit=speed,
+        send_bit=speed,
+    )
     return device, subnet
 
 

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, cast, get_args
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, DURATION, PREFIX, Choice, ListOf, Ref, integer
+from labctl.description.types import ADDRESS, PREFIX, Choice, ListOf, Ref, integer
+from labctl.description.units import DURATION
 from labctl.kinds.base import Lab, Subnet
 from labctl.kinds.customer_gateway import CustomerGateway
 from labctl.kinds.gateway_appliance import GatewayAppliance
@@ -19,6 +20,7 @@ from labctl.kinds.internet import Internet
 from labctl.kinds.vpc import Vpc
 from labctl.kinds.vpn_gateway import VpnGateway
 from labctl.model.network import Cipher, Esp, EspSide, device_name, host_prefix
+from labctl.model.numbers import slot_of
 from labctl.model.services import WatchedPath
 
 GATEWAYS = ("gateway", "side")
@@ -26,6 +28,8 @@ WHY_NOT = dict.fromkeys(
     ("power_workspace", "lpar"),
     "a VPN cannot connect directly to Power Systems Virtual Server; end it on a gateway appliance",
 )
+MOST_CONNECTIONS = 0x7FFFE
+"""Numbers of connections: 19 bits of a security parameters index, neither all zero nor all one; see FRESH_SPI."""
 LARGEST_MTU = 1400
 """What a VPN gateway passes at most ("VPN Gateway: MTU")."""
 
@@ -148,7 +152,7 @@ class IpsecConnection:
     def join(self, me: str, lab: Lab) -> None:
         local, remote = _end(lab, self.local), _end(lab, self.remote)
         assert local and remote
-        number = 1 + [name for name, _ in lab.all(IpsecConnection)].index(me)
+        number = 1 + slot_of(me, MOST_CONNECTIONS, [esp.number - 1 for esp in lab.net.esps])
         lab.net.esp(
             Esp(
                 name=device_name(me),

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, BOOLEAN, NAME, PORT, PREFIX, ListOf, MapOf
+from labctl.description.types import ADDRESS, BOOLEAN, NAME, PREFIX, MapOf, Servers
 from labctl.kinds.base import Lab, Subnet
 
 
@@ -31,7 +31,7 @@ class PowerWorkspace:
     kind: ClassVar[str] = "power_workspace"
 
     subnets_: dict[str, PowerSubnetSpec] = option(MapOf(NAME, RecordOf(PowerSubnetSpec)), "its subnets, by name")
-    serves: tuple[tuple[str, int], ...] = option(ListOf(PORT), "test servers on each partition, such as tcp/22", ())
+    serves: tuple[tuple[str, int], ...] = option(Servers(), "test servers on each partition, such as tcp/22", ())
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         subnets = {f"{me}.{name}": ("subnet", "link") for name in self.subnets_}

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, NAME, PORT, PREFIX, ListOf, MapOf
+from labctl.description.types import ADDRESS, NAME, PREFIX, MapOf, Servers
 from labctl.kinds.base import Lab, Subnet
 
 
@@ -19,7 +19,7 @@ class Site:
 
     prefix: IPv4Network = option(PREFIX, "the site's network")
     hosts: dict[str, IPv4Address] = option(MapOf(NAME, ADDRESS), "its hosts and their addresses", {})
-    serves: tuple[tuple[str, int], ...] = option(ListOf(PORT), "test servers on each host, such as tcp/22", ())
+    serves: tuple[tuple[str, int], ...] = option(Servers(), "test servers on each host, such as tcp/22", ())
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("site", "link"), **dict.fromkeys(self.hosts, ("host", "node"))}

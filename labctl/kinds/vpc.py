@@ -50,7 +50,7 @@ class Vpc:
     def place(self, me: str, lab: Lab) -> None:
         lab.net.node(me, forwards=True)
         for name, subnet in self.subnets(me).items():
-            lab.net.segment(name)
+            lab.net.segment(name, zone=self.subnets_[name.removeprefix(f"{me}.")].zone)
             lab.net.plug(me, name, subnet.interface(subnet.router))
         if self.on:
             mine, theirs = lab.net.wire(me, self.on)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Literal
+from typing import Literal, cast
 
+from labctl.model.numbers import slot_of
 from labctl.model.services import Listen, WatchedPath, Zone
 
 TRANSIT = IPv4Network("169.254.64.0/18")
@@ -19,6 +20,7 @@ TRANSIT = IPv4Network("169.254.64.0/18")
 DEVICE_LENGTH = 15
 GUARD_METRIC = 4_000_000
 """Unreachable routes that only count when no real route is left."""
+FRESH_SPI = 0x8000_0000  # the bit by which the SPIs that a rekeying gives differ from the first ones
 
 Cipher = Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1", "aes256-cbc-sha256"]
 
@@ -26,9 +28,8 @@ Cipher = Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1
 def device_name(wanted: str) -> str:
     """A device name: `wanted`, or where it is longer than the kernel allows, its head and a hash of all of it."""
     plain = wanted.replace(".", "-")
-    if len(plain) <= DEVICE_LENGTH:
-        return plain
-    return f"{plain[:9]}-{hashlib.sha256(wanted.encode()).hexdigest()[:5]}"
+    short = f"{plain[:9]}-{hashlib.sha256(wanted.encode()).hexdigest()[:5]}"
+    return plain if len(plain) <= DEVICE_LENGTH else short
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,26 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A layer-2 segment: whoever is plugged in shares it."""
+    """A layer-2 segment: whoever is plugged in shares it. `zone`: the availability zone that it is in, "" for none."""
 
     name: str
     mtu: int
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """A node's device in a segment. What the segment sends to the node arrives `delay_ms` later."""
+    """A node's device in a segment. What the segment sends to the node arrives `delay_ms` later, at most `rate_bit` per
+    second; what the node sends leaves at most at `send_bit` (0: no limit).
+    """
 
     node: str
     segment: str
     device: str
     address: IPv4Interface
     delay_ms: float = 0.0
+    rate_bit: int = 0
+    send_bit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,11 @@ class Esp:
     mtu: int
     inbound_clear: Literal["discard", "bypass"] = "discard"
 
+    @property
+    def spis(self) -> tuple[int, int]:
+        """The security parameters indices (RFC 4303 section 2.1) from `a` to `b` and from `b` to `a`."""
+        return 0x1000 * self.number + 1, 0x1000 * self.number + 2
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -181,15 +192,15 @@ class Network:
     watched: dict[str, list[WatchedPath]] = field(default_factory=dict)
     addresses: dict[str, IPv4Address] = field(default_factory=dict)
     spots: dict[str, list[Spot]] = field(default_factory=dict)
-    _pairs: int = 0
+    _pairs: set[int] = field(default_factory=set)
 
     def node(self, name: str, *, forwards: bool = False, stub: tuple[IPv4Address, ...] = ()) -> None:
         """A host, or a router if it `forwards`."""
         self.nodes[name] = Node(name, forwards, stub)
 
-    def segment(self, name: str, *, mtu: int = 1500) -> None:
+    def segment(self, name: str, *, mtu: int = 1500, zone: str = "") -> None:
         """A layer-2 segment, to be captured under its own name."""
-        self.segments[name] = Segment(name, mtu)
+        self.segments[name] = Segment(name, mtu, zone)
         self.spots.setdefault(name, [])
 
     def plug(
@@ -200,10 +211,12 @@ class Network:
         *,
         also: tuple[str, ...] = (),
         delay_ms: float = 0.0,
+        rate_bit: int = 0,
+        send_bit: int = 0,
     ) -> str:
         """Plug `node` into `segment`; its device's name. `also`: further names to capture this device under."""
         device = device_name(segment)
-        self.plugs.append(Plug(node, segment, device, address, delay_ms))
+        self.plugs.append(Plug(node, segment, device, address, delay_ms, rate_bit, send_bit))
         self.addresses.setdefault(node, address.ip)
         self.spots[segment].append(Spot(segment, device_name(node), "in"))
         for name in also:
@@ -211,10 +224,10 @@ class Network:
         return device
 
     def wire(self, a: str, b: str, *, mtu: int = 1500) -> tuple[IPv4Address, IPv4Address]:
-        """A link between two nodes, numbered from `TRANSIT`; the addresses of both ends."""
-        base = TRANSIT.network_address + 2 * self._pairs
-        self._pairs += 1
-        ends = IPv4Interface((base, 31)), IPv4Interface((base + 1, 31))
+        """A link between two nodes, numbered from `TRANSIT` by their names; the addresses of both ends."""
+        pair = slot_of(f"{a} {b}", TRANSIT.num_addresses // 2, self._pairs)
+        self._pairs.add(pair)
+        ends = IPv4Interface((TRANSIT[2 * pair], 31)), IPv4Interface((TRANSIT[2 * pair + 1], 31))
         self.wires.append(Wire(a, b, device_name(b), device_name(a), *ends, mtu))
         return ends[0].ip, ends[1].ip
 
@@ -298,7 +311,7 @@ class Network:
 
     def listen(self, node: str, ports: tuple[tuple[str, int], ...]) -> None:
         """Test servers at these ports of a node."""
-        listens = [Listen("tcp" if proto == "tcp" else "udp", port) for proto, port in ports]
+        listens = [Listen(cast(Literal["tcp", "udp", "http"], proto), port) for proto, port in ports]
         self.listens.setdefault(node, []).extend(listens)
 
 

@@ -42,7 +42,7 @@ class Resolver:
 class Listen:
     """One listening socket of a test server."""
 
-    proto: Literal["tcp", "udp"]
+    proto: Literal["tcp", "udp", "http"]
     port: int
 
 
@@ -52,7 +52,9 @@ class Server:
 
     TCP: on connect it sends one line `labctl NAME PEER_ADDRESS PEER_PORT\\n`; reads until the client's end of stream;
     then sends one line of JSON `{"bytes": N, "sha256": HEX}` and closes. UDP: it returns
-    `labctl NAME PEER_ADDRESS PEER_PORT\\n` followed by the datagram.
+    `labctl NAME PEER_ADDRESS PEER_PORT\\n` followed by the datagram. HTTP: it answers every GET with 200, and
+    `/status/NNN` with that status; X-Labctl-Server holds NAME, X-Labctl-Peer `PEER_ADDRESS PEER_PORT`, and the body
+    the line above, the request's first words and its Host.
     """
 
     name: str

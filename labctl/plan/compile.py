@@ -120,10 +120,10 @@ def _associations(net: Network) -> Iterator[KernelObject]:
 
 
 def _states(esp: Esp, node: str) -> Iterator[XfrmState]:
-    for spi, one, other, direction in ((1, esp.a, esp.b, "ab"), (2, esp.b, esp.a, "ba")):
-        number = 0x1000 * esp.number + spi
+    there, back = esp.spis
+    for spi, one, other, direction in ((there, esp.a, esp.b, "ab"), (back, esp.b, esp.a, "ba")):
         key = f"{esp.name}.{direction}"
-        yield XfrmState(node, one.address, other.address, number, esp.cipher, key, esp.number)
+        yield XfrmState(node, one.address, other.address, spi, esp.cipher, key, esp.number)
 
 
 def _policies(esp: Esp, near: EspSide, far: EspSide) -> Iterator[XfrmPolicy]:
@@ -162,8 +162,11 @@ def _routes(net: Network) -> Iterator[KernelObject]:
 
 def _shapers(net: Network) -> Iterator[KernelObject]:
     for plug in net.plugs:
-        if plug.delay_ms:
-            yield Shaper(plug.segment, device_name(plug.node), plug.delay_ms)
+        mtu = net.segments[plug.segment].mtu
+        if plug.delay_ms or plug.rate_bit:
+            yield Shaper(plug.segment, device_name(plug.node), plug.delay_ms, rate_bit=plug.rate_bit, mtu=mtu)
+        if plug.send_bit:
+            yield Shaper(plug.node, plug.device, rate_bit=plug.send_bit, mtu=mtu)
 
 
 def _processes(net: Network, time_scale: int) -> Iterator[KernelObject]:

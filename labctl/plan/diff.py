@@ -1,14 +1,16 @@
-"""What separates two plans: the steps that turn the one into the other.
+"""What separates two plans: the steps that turn the one into the other, make before break.
 
-What goes, goes first and in the reverse of its order; what comes or changes follows in the order of the new plan. A
-device that cannot be changed in place takes everything on it along: its addresses and routes are made anew, and so are
-the devices that need it, with theirs.
+What comes or changes in place does so first, in the order of the new plan; what goes, goes last, in the reverse of its
+own order. Between the two stands only what cannot be otherwise: a thing that must go before another takes its place
+(its device, its address), and with it whatever lies on it. What is in both plans and lies on nothing of that kind is
+there at every instant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from labctl.model.services import PathWatcher
 from labctl.plan.objects import (
@@ -29,93 +31,155 @@ from labctl.plan.objects import (
     Sysctl,
     Veth,
     XfrmInterface,
+    XfrmPolicy,
 )
+from labctl.plan.relations import Claim, Part, claims, lies_on, makes, networks, routed, watched_on
 
 Key = tuple[type, Hashable]
-Part = tuple[str, str, str]
-"""A device of a namespace (namespace, device, ""), or an address on one."""
 
 
 def diff(present: Plan | None, wanted: Plan) -> tuple[Step, ...]:
     """The steps from `present` (None: nothing is there) to `wanted`."""
-    old = _keyed(present)
-    new = _keyed(wanted)
-    remade = _remade(old, new)
-    deletes = [Delete(each) for key, each in old.items() if key not in new or key in remade]
-    return (*reversed(deletes), *(step for key, each in new.items() for step in _arrive(old, remade, key, each)))
+    return tuple(_Way(_keyed(present), _keyed(wanted)).steps())
 
 
-def _arrive(old: dict[Key, KernelObject], remade: set[Key], key: Key, new: KernelObject) -> list[Step]:
-    if key not in old or key in remade:
-        return [Create(new)]
-    return [] if old[key] == new else [Change(old[key], new)]
+def back(taken: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps back from where `taken` led, of which the last ones may not have been carried out, or only in part.
+
+    Deleting what is not there and changing what is so already do no harm, so what was to go is deleted before it is
+    made again.
+    """
+    return tuple(step for each in reversed(taken) for step in _undoing(each))
+
+
+def _undoing(step: Step) -> Iterator[Step]:
+    match step:
+        case Create(new=new):
+            yield Delete(new)
+        case Delete(old=old):
+            yield from (Delete(old), Create(old))
+        case Change(old=old, new=new):
+            yield Change(new, old)
+        case _:
+            assert_never(step)
 
 
 def _keyed(plan: Plan | None) -> dict[Key, KernelObject]:
     return {(type(each), each.identity): each for each in plan.objects} if plan else {}
 
 
-def _remade(old: dict[Key, KernelObject], new: dict[Key, KernelObject]) -> set[Key]:
-    """What must be deleted and created again: what cannot change in place, and what lies on such a device."""
-    networks = _networks(old)
-    remade = {key for key in old if key in new and old[key] != new[key] and not _in_place(old[key], new[key])}
-    lost = {part for key in old if key not in new or key in remade for part in _makes(old[key])}
-    while more := {key for key in old if key in new and key not in remade and _lies_on(old[key], networks) & lost}:
-        remade |= more
-        lost |= {part for key in more for part in _makes(old[key])}
-    return remade
-
-
 def _in_place(old: KernelObject, new: KernelObject) -> bool:
-    if isinstance(old, Gre) and isinstance(new, Gre):
+    """Whether the kernel, or the program, changes from `old` to `new` without an instant in which it is neither."""
+    if isinstance(old, (Gre, XfrmInterface)) and isinstance(new, (Gre, XfrmInterface)):
         return replace(old, up=new.up, mtu=new.mtu) == new
-    if isinstance(old, XfrmInterface) and isinstance(new, XfrmInterface):
-        return replace(old, up=new.up, mtu=new.mtu) == new
-    return isinstance(new, (Namespace, Sysctl, Route, Ruleset, Process))
+    if isinstance(old, (Veth, Bridge)) and isinstance(new, (Veth, Bridge)):
+        return replace(old, mtu=new.mtu) == new
+    return isinstance(new, (Namespace, Sysctl, Route, XfrmPolicy, Ruleset, Shaper, Process))
 
 
-def _networks(plan: dict[Key, KernelObject]) -> dict[str, list[Address]]:
-    """The addresses of each namespace: they tell by which device a route without one leads."""
-    found: dict[str, list[Address]] = {}
-    for each in plan.values():
-        if isinstance(each, Address):
-            found.setdefault(each.namespace, []).append(each)
-    return found
+class _Way:
+    """From `old` to `new`: what goes `first`, before other things come, and what comes `late`, after that.
 
+    A key in both is made anew.
+    """
 
-def _makes(each: KernelObject) -> set[Part]:
-    """What an object brings into being for others: devices, and addresses that routes need."""
-    match each:
-        case Veth(a=a, b=b):
-            return {(a.namespace, a.name, ""), (b.namespace, b.name, "")}
-        case Bridge() | Gre() | XfrmInterface():
-            return {(each.namespace, each.name, "")}
-        case Address():
-            return {(each.namespace, each.device, str(each.address))}
-        case _:
-            return set()
+    def __init__(self, old: dict[Key, KernelObject], new: dict[Key, KernelObject]) -> None:
+        self.old = old
+        self.new = new
+        self.first = {key for key, each in old.items() if key in new and not self._stays(key, each)}
+        self.late = set(self.first)
+        before, after = networks(old.values()), networks(new.values())
+        self._old_lies_on = {key: lies_on(each, before) for key, each in old.items()}
+        self._new_lies_on = {key: lies_on(each, after) for key, each in new.items()}
+        self._wanted = self._claimed(new, old)
+        self._released = self._claimed(old, new)
+        known = -1
+        while known != (known := len(self.first) + len(self.late)):
+            self._give_way()
+            self._follow()
 
+    def steps(self) -> Iterator[Step]:
+        """All steps, in their order."""
+        trimmed = dict(self._trimmed())
+        yield from self._arrivals(late=False)
+        yield from (Change(self.old[key], each) for key, each in trimmed.items())
+        yield from (Delete(each) for key, each in self._backwards() if key in self.first and key not in trimmed)
+        for step in self._arrivals(late=True):
+            key = (type(step.new), step.new.identity)
+            yield Change(trimmed[key], step.new) if key in trimmed else step
+        yield from (Delete(each) for key, each in self._backwards() if key not in self.new and key not in self.first)
 
-def _lies_on(each: KernelObject, networks: dict[str, list[Address]]) -> set[Part]:
-    """The devices and addresses without which an object cannot be."""
-    match each:
-        case Veth(b=port) if port.master:
-            return {(port.namespace, port.master, "")}
-        case Address() | Shaper() | XfrmInterface():
-            return {(each.namespace, each.device, "")}
-        case Route():
-            return set(_under(each, networks.get(each.namespace, [])))
-        case Process(program=PathWatcher(paths=paths)):
-            # The kernel drops the routes of the watcher with their device, and the watcher does not notice.
-            return {(each.namespace, device, "") for path in paths for device in (path.device, path.carrier)}
-        case _:
-            return set()
+    def _arrivals(self, *, late: bool) -> Iterator[Create | Change]:
+        for key, each in self.new.items():
+            if (key in self.late) != late:
+                continue
+            if key not in self.old or key in self.first:
+                yield Create(each)
+            elif self.old[key] != each:
+                yield Change(self.old[key], each)
 
+    def _backwards(self) -> Iterator[tuple[Key, KernelObject]]:
+        return reversed(self.old.items())
 
-def _under(route: Route, addresses: list[Address]) -> Iterator[Part]:
-    if route.device:
-        yield route.namespace, route.device, ""
-    for each in addresses:
-        leads = route.via is not None and route.via in each.address.network
-        if (leads and route.device in (None, each.device)) or route.source == each.address.ip:
-            yield from ((each.namespace, each.device, ""), (each.namespace, each.device, str(each.address)))
+    def _stays(self, key: Key, each: KernelObject) -> bool:
+        return each == self.new[key] or _in_place(each, self.new[key])
+
+    def _claimed(self, objects: dict[Key, KernelObject], others: dict[Key, KernelObject]) -> dict[Claim, set[Key]]:
+        """Who claims what in `objects` that the same key does not claim in `others`."""
+        found: dict[Claim, set[Key]] = {}
+        for key, each in objects.items():
+            if others.get(key) == each:
+                continue
+            for claim in claims(each) - (claims(others[key]) if key in others else set()):
+                found.setdefault(claim, set()).add(key)
+        return found
+
+    def _give_way(self) -> None:
+        """Who claims what another releases comes late, and the other goes first, or changes in time."""
+        for claim, takers in self._wanted.items():
+            for giver in self._released.get(claim, ()):
+                waiting = {taker for taker in takers if self._collide(giver, taker)}
+                self.late |= waiting
+                if waiting and (giver not in self.new or giver in self.late):
+                    self.first.add(giver)
+
+    def _collide(self, giver: Key, taker: Key) -> bool:
+        """One namespace may hold an address twice, in subnets of two sizes: the new one then comes first."""
+        old, new = self.old[giver], self.new[taker]
+        if isinstance(old, Address) and isinstance(new, Address):
+            return old.namespace != new.namespace
+        return giver != taker
+
+    def _follow(self) -> None:
+        """What lies on something that goes first or comes late shares its fate."""
+        lost = self._lost()
+        coming = {part for key in self.late for part in makes(self.new[key])}
+        for key, each in self.old.items():
+            sinks = bool(self._old_lies_on[key] & lost)
+            if key not in self.new:
+                if sinks:
+                    self.first.add(key)
+            elif key not in self.first and self._new_lies_on[key] & coming:
+                if sinks:
+                    self.first.add(key)
+                if sinks or each != self.new[key]:
+                    self.late.add(key)
+        self.late |= {key for key in self.new if key not in self.old and self._new_lies_on[key] & coming}
+
+    def _lost(self) -> set[Part]:
+        return {part for key in self.first for part in makes(self.old[key])}
+
+    def _trimmed(self) -> Iterator[tuple[Key, Process]]:
+        """Path watchers that would be made anew, reduced to the paths that nothing happens to: those stay up."""
+        lost = self._lost()
+        for key in self.first & self.late:
+            old = self.old[key]
+            if isinstance(old, Process) and isinstance(old.program, PathWatcher):
+                kept = tuple(
+                    path
+                    for path in old.program.paths
+                    if not watched_on(old.namespace, path) & lost
+                    and not any(self._wanted.get(claim, set()) - {key} for claim in routed(old.namespace, path))
+                )
+                if kept:
+                    yield key, replace(old, program=PathWatcher(kept))

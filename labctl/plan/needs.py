@@ -6,11 +6,12 @@ speaks netlink; `ip` and `tc` are needed to try a mechanism beforehand and by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, assert_never
 
+from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Rekey
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -42,8 +43,10 @@ Mechanism = Literal[
     "esp-aes256-cbc-sha1",
     "esp-aes256-cbc-sha256",
     "netem",
+    "tbf",
     "clsact",
     "clsact-u32",
+    "clsact-bpf",
     "iptables",
     "iptables-nat",
     "iptables-mangle",
@@ -100,12 +103,18 @@ MEANS: dict[Mechanism, Means] = {
     "esp-aes128-cbc-sha1": _esp("AES-128-CBC and HMAC-SHA1", *_SHA1),
     "esp-aes256-cbc-sha1": _esp("AES-256-CBC and HMAC-SHA1", *_SHA1),
     "esp-aes256-cbc-sha256": _esp("AES-256-CBC and HMAC-SHA256", *_SHA256),
-    "netem": Means("netem: delay and jitter on a link", ("CONFIG_NET_SCH_NETEM",), ("sch_netem",)),
+    "netem": Means("netem: delay, jitter and loss on a link", ("CONFIG_NET_SCH_NETEM",), ("sch_netem",)),
+    "tbf": Means("tbf: the speed of a link", ("CONFIG_NET_SCH_TBF",), ("sch_tbf",)),
     "clsact": Means("the clsact hook of a device", ("CONFIG_NET_SCH_INGRESS",), ("sch_ingress",)),
     "clsact-u32": Means(
         "u32 filters that drop at the clsact hook",
         ("CONFIG_NET_SCH_INGRESS", "CONFIG_NET_CLS_U32", "CONFIG_NET_ACT_GACT"),
         ("sch_ingress", "cls_u32", "act_gact"),
+    ),
+    "clsact-bpf": Means(
+        "programs that count what they drop at the clsact hook",
+        ("CONFIG_NET_SCH_INGRESS", "CONFIG_NET_CLS_BPF", "CONFIG_BPF_SYSCALL"),
+        ("sch_ingress", "cls_bpf"),
     ),
     "iptables": _rules("iptables, table filter", "IP_NF_FILTER", "ip_tables", "iptable_filter", "nft_compat"),
     "iptables-nat": _rules("iptables, table nat", "IP_NF_NAT", "iptable_nat", "nft_chain_nat", "xt_nat"),
@@ -150,17 +159,33 @@ _EXTENSIONS: dict[tuple[str, str], Mechanism] = {
     ("-j", "TCPMSS"): "iptables-tcpmss",
     ("-j", "NETMAP"): "iptables-netmap",
 }
-# A silent fault drops what arrives at a device; carrier loss (link_down) needs no more than the device.
-_FAULTS: dict[str, tuple[Mechanism, ...]] = {"blackhole": ("clsact-u32",)}
+_SILENT: tuple[Mechanism, ...] = ("clsact", "clsact-u32", "program:tc")
+_COUNTED: tuple[Mechanism, ...] = ("clsact", "clsact-bpf", "program:tc")
 
 
-def needs(plan: Plan, faults: frozenset[str] = frozenset()) -> tuple[Mechanism, ...]:
-    """The mechanisms, sorted, that `plan` uses and that drills with `faults` (link_down, blackhole...) add to them."""
+def needs(plan: Plan, faults: Iterable[Fault] = ()) -> tuple[Mechanism, ...]:
+    """The mechanisms, sorted, that `plan` uses and that drills with `faults` add to them."""
     found = {mechanism for item in plan.objects for mechanism in _of(item)}
-    if faults:
-        found.update(("clsact", "program:tc"))
-    found.update(mechanism for fault in faults for mechanism in _FAULTS.get(fault, ()))
+    found.update(mechanism for fault in faults for mechanism in _of_fault(fault))
     return tuple(sorted(found))
+
+
+def _of_fault(fault: Fault) -> tuple[Mechanism, ...]:
+    match fault:
+        case Blackhole():
+            return _SILENT
+        case Freeze(ports=ports):
+            return _SILENT if ports else ()
+        case Drop():
+            return _COUNTED
+        case Degrade(worse=worse):
+            return tuple(mechanism for each in worse for mechanism in _of(each))
+        case Rekey(fresh=fresh):
+            return tuple(mechanism for each in fresh for mechanism in _of(each))
+        case LinkDown() | Flap() | Kill():
+            return ()  # whatever has devices and programs can take them down
+        case _:
+            assert_never(fault)
 
 
 def _of(item: KernelObject) -> tuple[Mechanism, ...]:
@@ -174,13 +199,20 @@ def _of(item: KernelObject) -> tuple[Mechanism, ...]:
         case XfrmPolicy():
             return ("xfrm-policy",)
         case Shaper():
-            return ("netem", "program:tc")
+            return (*_of_shaper(item), "program:tc")
         case Ruleset():
             return ("program:iptables-restore", *_of_rules(item))
         case Address() | Route() | Sysctl() | Process():
             return ()  # every kernel with network namespaces has them
         case _:
             assert_never(item)
+
+
+def _of_shaper(shaper: Shaper) -> Iterator[Mechanism]:
+    if shaper.delay_ms or shaper.jitter_ms or shaper.loss_percent:
+        yield "netem"
+    if shaper.rate_bit:
+        yield "tbf"
 
 
 def _of_rules(ruleset: Ruleset) -> Iterator[Mechanism]:

@@ -202,12 +202,17 @@ class Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """netem on what leaves a device: delay and its variation, in milliseconds."""
+    """What leaves a device is late by `delay_ms`, give or take `jitter_ms`; some of it is lost at random; and it leaves
+    at `rate_bit` (0: as fast as it comes), counted in Ethernet frames of up to `mtu` bytes and their headers.
+    """
 
     namespace: str
     device: str
-    delay_ms: float
+    delay_ms: float = 0.0
     jitter_ms: float = 0.0
+    rate_bit: int = 0
+    loss_percent: float = 0.0
+    mtu: int = 1500
 
     @property
     def identity(self) -> Hashable:

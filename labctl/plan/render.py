@@ -96,12 +96,19 @@ def _lines(each: KernelObject) -> Iterator[str]:
             for table, lines in each.tables:
                 yield from (f"iptables {table} {line}" for line in lines)
         case Shaper():
-            jitter = f" and up to {each.jitter_ms:g} ms more or less" if each.jitter_ms else ""
-            yield f"delay {each.delay_ms:g} ms{jitter} on {each.device}"
+            yield f"{_shaping(each)} on {each.device}"
         case Process():
             yield f"process {each.name}: {_program(each.program)}"
         case _:
             assert_never(each)
+
+
+def _shaping(each: Shaper) -> str:
+    jitter = f" and up to {each.jitter_ms:g} ms more or less" if each.jitter_ms else ""
+    words = [f"delay {each.delay_ms:g} ms{jitter}"] if each.delay_ms or jitter else []
+    words += [f"loss {each.loss_percent:g} %"] if each.loss_percent else []
+    words += [f"rate {each.rate_bit / 1e6:g} mbit"] if each.rate_bit else []
+    return ", ".join(words)
 
 
 def _down(up: bool) -> str:

@@ -12,13 +12,11 @@ from labctl.description.types import (
     ASN,
     BOOLEAN,
     DOMAIN,
-    DURATION,
     IDENTIFIER,
     INTERFACE,
     NAME,
     PORT,
     PREFIX,
-    SIZE,
     TEXT,
     Choice,
     ListOf,
@@ -27,9 +25,11 @@ from labctl.description.types import (
     Reading,
     Ref,
     Refused,
+    Servers,
     Type,
     integer,
 )
+from labctl.description.units import DURATION, SIZE
 
 HERE = ("k",)
 
@@ -69,6 +69,9 @@ GOOD: list[tuple[Type[Any], str, object]] = [
     (SIZE, "2KiB", 2048),
     (PORT, "tcp/443", ("tcp", 443)),
     (PORT, "udp/65535", ("udp", 65535)),
+    (PORT, "http/80", ("http", 80)),
+    (Servers(), "[tcp/80, udp/80, http/8080]", (("tcp", 80), ("udp", 80), ("http", 8080))),
+    (Servers(), "http/80", (("http", 80),)),
     (DOMAIN, "kms-a.private.example.com", "kms-a.private.example.com"),
     (ASN, "64496", 64496),
     (ASN, "4294967295", 4294967295),
@@ -111,6 +114,9 @@ BAD: list[tuple[Type[Any], str]] = [
     *((integer(0, 3), text) for text in ("4", "-1", "1.0", "x", "1e0", "٣", "9" * 13, "")),
     (Choice(("a", "b")), "c"),
     (ListOf(TEXT, least=1), "[]"),
+    (Servers(least=1), "[]"),
+    (Servers(), "[tcp/80, http/80]"),
+    (Servers(), "[udp/53, tcp/53, udp/53]"),
     (TEXT, "[a]"),
     (TEXT, "{a: b}"),
     (MapOf(NAME, TEXT), "[a]"),

@@ -1,0 +1,205 @@
+"""Drills and live changes as they are written: what breaks or changes while traffic runs, and what users may feel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labctl.description.actions import LINKS, NODES
+from labctl.description.checks import EditSpec, SightSpec
+from labctl.description.record import OneOf, RecordOf, option
+from labctl.description.tree import Node
+from labctl.description.types import IDENTIFIER, TEXT, Choice, ListOf, Raw, Ref, Type, integer
+from labctl.description.units import DURATION, PERCENT
+
+FLOW_PROTOCOLS = ("esp", "gre", "icmp", "udp", "tcp")
+PROGRAMS = ("resolver", "server", "watcher")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDownSpec:
+    """The link loses its carrier: everything attached to it notices at once."""
+
+    link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlackholeSpec:
+    """The link drops packets in silence; carrier stays."""
+
+    link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
+    proto: str = option(Choice(FLOW_PROTOCOLS), "only this protocol", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneWaySpec:
+    """The link drops in silence what one node sends into it; the other direction works."""
+
+    link: str = option(Ref(LINKS), "the link or subnet")
+    source: str = option(Ref(NODES), "the node whose packets are lost")
+    proto: str = option(Choice(FLOW_PROTOCOLS), "only this protocol", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSpec:
+    """A node loses power: its programs die and its links lose carrier. Or one program of it is killed (SIGKILL)."""
+
+    node: str = option(Ref(NODES), "the node")
+    program: str = option(Choice(PROGRAMS), "only this program", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeSpec:
+    """A node stops in silence: its programs stand still (SIGSTOP) and it takes no packets; its links keep carrier."""
+
+    node: str = option(Ref(NODES), "the node")
+    program: str = option(Choice(PROGRAMS), "only this program; the node goes on passing packets", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RekeySpec:
+    """New security associations take over from the old ones (RFC 4301), and after the drill those from them again."""
+
+    connection: str = option(Ref(("ipsec_connection",)), "the connection")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSpec:
+    """The link loses so many packets, and no more."""
+
+    link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
+    packets: int = option(integer(1, 1000), "how many", 1)
+    proto: str = option(Choice(FLOW_PROTOCOLS), "only this protocol", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DegradeSpec:
+    """The link gets worse, in each direction: slower, unsteady, lossy (tc-netem(8))."""
+
+    link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
+    delay: int = option(DURATION, "what is added to the time under way", 0)
+    jitter: int = option(DURATION, "how far the delay varies", 0)
+    loss: int = option(PERCENT, "how much is lost at random", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlapSpec:
+    """The link loses its carrier and gets it back, again and again, and has it in the end."""
+
+    link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
+    times: int = option(integer(1, 100), "how often", 10)
+    down: int = option(DURATION, "how long it is down each time", 100)
+    up: int = option(DURATION, "how long it is up in between", 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneOffSpec:
+    """Every subnet of an availability zone loses its carrier."""
+
+    zone: str = option(TEXT, "the zone, as subnets name it")
+
+
+FaultSpec = (
+    LinkDownSpec
+    | BlackholeSpec
+    | OneWaySpec
+    | KillSpec
+    | FreezeSpec
+    | RekeySpec
+    | DropSpec
+    | DegradeSpec
+    | FlapSpec
+    | ZoneOffSpec
+)
+FAULTS: dict[str, type[FaultSpec]] = {
+    "link_down": LinkDownSpec,
+    "blackhole": BlackholeSpec,
+    "one_way": OneWaySpec,
+    "kill": KillSpec,
+    "freeze": FreezeSpec,
+    "rekey": RekeySpec,
+    "drop": DropSpec,
+    "degrade": DegradeSpec,
+    "flap": FlapSpec,
+    "zone_off": ZoneOffSpec,
+}
+_SHORT = {
+    "link_down": "link",
+    "blackhole": "link",
+    "kill": "node",
+    "freeze": "node",
+    "rekey": "connection",
+    "drop": "link",
+    "flap": "link",
+    "zone_off": "zone",
+}
+FAULT: Type[FaultSpec] = OneOf(FAULTS, short=_SHORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeltSpec:
+    """What users may feel of anything that happens while a stream runs."""
+
+    lost: int | None = option(integer(0, 1_000_000), "at most so many packets lost in all", None)
+    duplicated: int | None = option(integer(0, 1_000_000), "at most so many packets arriving twice", None)
+    reordered: int | None = option(integer(0, 1_000_000), "at most so many packets overtaken", None)
+    gap: int | None = option(DURATION, "no longer time between two packets that arrive", None)
+    path_changes: int | None = option(integer(0, 1000), "at most so many changes of the path", None)
+    tcp: str = option(Choice(("survives", "may_break")), "what becomes of a TCP connection", "survives")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundsSpec(FeltSpec):
+    """What users may feel of a fault. Instants are of the injection, or of the repair with `after: repair`."""
+
+    restore: int | None = option(DURATION, "traffic is whole again not later than this", None)
+    not_before: int | None = option(DURATION, "and not earlier: a silent fault cannot be noticed sooner", None)
+    after: str = option(Choice(("fault", "repair")), "what `restore` counts from", "fault")
+    failback_lost: int | None = option(integer(0, 1_000_000), "at most so many packets lost after the repair", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachSpec(FeltSpec):
+    """What users may feel of a change."""
+
+    reach: int | None = option(DURATION, "what `then` claims is true not later than this after the change", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SightsSpec:
+    """What must and must not be captured in one part of a drill or change."""
+
+    see: tuple[SightSpec, ...] = option(ListOf(RecordOf(SightSpec)), "packets that must be captured", ())
+    silent: tuple[SightSpec, ...] = option(ListOf(RecordOf(SightSpec)), "packets that must not be captured", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillSpec:
+    """A fault while traffic runs, and what users may feel of it."""
+
+    id: str = option(IDENTIFIER, "its name in every report")
+    about: str = option(TEXT, "the claim, in a sentence", "")
+    during: str = option(Ref(("check",)), "the check between whose ends the traffic runs")
+    fault: FaultSpec = option(FAULT, "what breaks")
+    for_: int = option(DURATION, "how long it stays broken", 2000)
+    rate: int = option(integer(1, 1000), "numbered packets a second", 100)
+    bounds: BoundsSpec = option(RecordOf(BoundsSpec), "what users may feel")
+    throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
+    before: SightsSpec = option(RecordOf(SightsSpec), "captured before the fault", SightsSpec())
+    meanwhile: SightsSpec = option(RecordOf(SightsSpec), "captured while broken, traffic being whole", SightsSpec())
+    after: SightsSpec = option(RecordOf(SightsSpec), "captured after the repair, once traffic is back", SightsSpec())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSpec(EditSpec):
+    """A live change: the resources are edited while traffic runs, and edited back."""
+
+    id: str = option(IDENTIFIER, "its name in every report")
+    about: str = option(TEXT, "the claim, in a sentence", "")
+    during: str = option(Ref(("check",)), "the check between whose ends the traffic runs")
+    rate: int = option(integer(1, 1000), "numbered packets a second", 100)
+    bounds: ReachSpec = option(RecordOf(ReachSpec), "what users may feel")
+    then: tuple[Node, ...] = option(ListOf(Raw()), "checks of the lab as it is after the change", ())
+    throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
+    before: SightsSpec = option(RecordOf(SightsSpec), "captured before the change", SightsSpec())
+    changed: SightsSpec = option(RecordOf(SightsSpec), "captured while the change is in force", SightsSpec())
+    after: SightsSpec = option(RecordOf(SightsSpec), "captured once the lab is as before", SightsSpec())
