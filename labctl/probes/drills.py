@@ -1,23 +1,33 @@
-"""What a drill proves: the stream that ran through it, against the bounds (terms of RFC 6412 and RFC 7747).
+"""What a drill or a live change proves: the stream that ran through it, against the bounds (terms of RFC 6412, 7747).
 
 All instants are milliseconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from labctl.probes.expectations import Bounds, Drill, Part
-from labctl.probes.verdicts import Word, sight_faults
-from labctl.probes.wire import Flow, StreamReport
+from labctl.plan.faults import Drop
+from labctl.probes.course import Span, Stream, path_changes, ways_in_words
+from labctl.probes.expectations import Bounds, Change, Drill, Felt, Part
+from labctl.probes.results import StreamVerdict
+from labctl.probes.sightings import sight_faults
+from labctl.probes.verdicts import Verdict, Word
+from labctl.probes.wire import Flow, StreamReport, TcpReport
+
+STANDSTILL_MS = 100
+"""For so long the sender may be held up, by a busy machine: an outage no longer than this may go unnoticed."""
+
+Parts = dict[str, tuple[Flow, ...]]
+Judgement = tuple[Word, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """When the fault was put in and taken out (each with the instants around it), and when the lab had recovered.
 
-    `trouble` says what kept it from recovering, "" where nothing did.
+    `trouble` says what kept it from recovering, "" where nothing did. `dropped`: the packets that a drop swallowed.
     """
 
     injected_ms: float
@@ -26,6 +36,7 @@ class Timeline:
     repaired_ms: float
     recovered_ms: float
     trouble: str = ""
+    dropped: int | None = None
 
     def marks(self, bounds: Bounds) -> tuple[float, ...]:
         """The instants between the parts: before, switching, meanwhile, repairing, after."""
@@ -35,140 +46,223 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class DrillVerdict:
-    """What became of a drill. Packets are numbers of the stream; None where nothing was measured."""
+class Changeline:
+    """When a live change was begun and done, undone and done with, and when the lab had recovered from that."""
 
-    id: str
-    about: str
-    verdict: Word
-    reason: str = ""
-    sent: int = 0
-    lost: int | None = None
-    duplicated: int | None = None
-    reordered: int | None = None
-    failback_lost: int | None = None
-    longest_gap_ms: float | None = None
-    restored_ms: float | None = None
-    tcp: str = ""
-    parts: dict[str, tuple[Flow, ...]] = field(default_factory=dict)
+    began_ms: float
+    applied_ms: float
+    undoing_ms: float
+    undone_ms: float
+    recovered_ms: float
+    trouble: str = ""
+
+    def marks(self) -> tuple[float, ...]:
+        """The instants between the parts: before, changing, changed, undoing, after."""
+        return (self.began_ms, self.applied_ms, self.undoing_ms, self.recovered_ms)
 
 
-def not_run(drill: Drill, reason: str) -> DrillVerdict:
+DRILL_PARTS = ("before", "switching", "meanwhile", "repairing", "after")
+CHANGE_PARTS = ("before", "changing", "changed", "undoing", "after")
+
+
+def drill_not_run(drill: Drill, reason: str) -> StreamVerdict:
     """The verdict on a drill whose evidence could not be gathered."""
-    return DrillVerdict(drill.id, drill.about, "inconclusive", reason)
+    return StreamVerdict(drill.id, drill.about, "drill", drill.what, "inconclusive", reason, drill.traffic.rate)
 
 
-def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> DrillVerdict:
-    """What the stream proves."""
+def change_not_run(change: Change, reason: str) -> StreamVerdict:
+    """The verdict on a live change whose evidence could not be gathered."""
+    return StreamVerdict(change.id, change.about, "change", change.what, "inconclusive", reason, change.traffic.rate)
+
+
+def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> StreamVerdict:
+    """What the stream proves of a drill."""
     if not report.ready:
-        return not_run(drill, f"the stream or a tap was not whole: {report.reason}")
-    stream = _Stream(report, time, drill.bounds)
-    parts = dict(zip(("before", "switching", "meanwhile", "repairing", "after"), report.parts, strict=True))
-    word, reason = _weigh(drill, report, stream, parts, time.trouble)
-    tcp = report.tcp
-    return DrillVerdict(
+        return drill_not_run(drill, f"the stream or a tap was not whole: {report.reason}")
+    stream = Stream(report, drill.traffic.rate, time.injected_ms)
+    parts = dict(zip(DRILL_PARTS, report.parts, strict=True))
+    restored = _restored(stream, time, drill.bounds)
+    word, reason = _weigh_drill(drill, report, stream, parts, time)
+    events = [(time.injected_ms, drill.what), (time.repairing_ms, "repair")]
+    if restored:
+        origin = time.injected_ms if drill.bounds.after == "fault" else time.repairing_ms
+        events.append((origin + restored, "restored"))
+    verdict = StreamVerdict(
         id=drill.id,
         about=drill.about,
+        kind="drill",
+        what=drill.what,
         verdict=word,
         reason=reason,
-        sent=len(report.sent),
-        lost=len(stream.lost),
-        duplicated=len(report.received) - len(stream.arrived),
-        reordered=stream.reordered,
-        failback_lost=stream.failback_lost,
-        longest_gap_ms=round(stream.longest_gap_ms, 1),
-        restored_ms=None if stream.restored_ms is None else round(stream.restored_ms, 1),
-        tcp=f"{'intact' if tcp.intact else 'broken'}, longest stall {tcp.longest_stall_ms:.0f} ms" if tcp else "",
+        rate=drill.traffic.rate,
+        failback_lost=_failback_lost(stream, time, drill.bounds),
+        restored_ms=None if restored is None else round(restored, 1),
+        way=ways_in_words(stream, _spans(("before", "meanwhile", "after"), DRILL_PARTS, time.marks(drill.bounds))),
         parts=parts,
+        course=stream.course(sorted(events)),
+    )
+    return _measured(verdict, stream, report.tcp)
+
+
+def judge_change(
+    change: Change, report: StreamReport, time: Changeline, reach_ms: float | None, then: tuple[Verdict, ...]
+) -> StreamVerdict:
+    """What the stream proves of a live change, and what its checks do, which were true `reach_ms` after it began."""
+    if not report.ready:
+        return change_not_run(change, f"the stream or a tap was not whole: {report.reason}")
+    stream = Stream(report, change.traffic.rate, time.began_ms)
+    parts = dict(zip(CHANGE_PARTS, report.parts, strict=True))
+    word, reason = _weigh_change(change, report, stream, parts, time, reach_ms, then)
+    events = [(time.began_ms, change.what), (time.undoing_ms, "undone")]
+    if reach_ms is not None:
+        events.append((time.began_ms + reach_ms, "reached"))
+    verdict = StreamVerdict(
+        id=change.id,
+        about=change.about,
+        kind="change",
+        what=change.what,
+        verdict=word,
+        reason=reason,
+        rate=change.traffic.rate,
+        reach_ms=None if reach_ms is None else round(reach_ms, 1),
+        way=ways_in_words(stream, _spans(("before", "changed", "after"), CHANGE_PARTS, time.marks())),
+        parts=parts,
+        course=stream.course(sorted(events)),
+        then=then,
+    )
+    return _measured(verdict, stream, report.tcp)
+
+
+def _measured(verdict: StreamVerdict, stream: Stream, tcp: TcpReport | None) -> StreamVerdict:
+    """`verdict` with the stream's numbers."""
+    return replace(
+        verdict,
+        sent=len(stream.sent),
+        lost=len(stream.lost),
+        duplicated=stream.duplicated,
+        reordered=stream.reordered,
+        longest_gap_ms=round(stream.longest_gap_ms, 1),
+        loss_derived_ms=round(stream.loss_derived_ms, 1),
+        path_changes=path_changes(stream.ways) if stream.ways else None,
+        tcp=tcp,
     )
 
 
-class _Stream:
-    """The stream's numbers. `restored_ms`: from the event that bounds count from to the first packet of a whole stream
-    again, as sent; None while it was not whole by the repair (or, counted from the repair, by the end)."""
-
-    def __init__(self, report: StreamReport, time: Timeline, bounds: Bounds) -> None:
-        self.sent = report.sent
-        numbers = [int(number) for number, _ in report.received]
-        self.arrived = set(numbers)
-        self.lost = [i for i in range(len(report.sent)) if i not in self.arrived]
-        self.reordered = sum(1 for one, other in pairwise(numbers) if other < one)
-        instants = [instant for _, instant in report.received]
-        self.longest_gap_ms = max((b - a for a, b in pairwise(instants)), default=0.0)
-        # What was under way when the fault struck is lost with it, though it was sent before.
-        struck = time.injected_ms - _flight_ms(report, time.injected_ms)
-        self.whole = any(at < time.injected_ms for at in instants) and self.sent[-1] >= time.recovered_ms
-        self.early = [i for i in self.lost if report.sent[i] < struck]
-        self.felt = [i for i in self.lost if struck <= report.sent[i] < time.repaired_ms]
-        self.restored_ms = self._restored(time, bounds)
-        tail = (bounds.restore_ms or 0) if bounds.after == "repair" else 0
-        self.failback_lost = sum(1 for i in self.lost if report.sent[i] >= time.repaired_ms + tail)
-
-    def _restored(self, time: Timeline, bounds: Bounds) -> float | None:
-        origin = time.injected_ms if bounds.after == "fault" else time.repairing_ms
-        if bounds.after == "fault":
-            outage, end = self.felt, time.repairing_ms
-        else:
-            outage, end = [i for i in self.lost if i not in self.early], float("inf")
-        if not outage:
-            return 0.0
-        first_whole = outage[-1] + 1
-        if first_whole >= len(self.sent) or self.sent[first_whole] >= end:
-            return None
-        return max(0.0, self.sent[first_whole] - origin)
+def _spans(wanted: Sequence[str], names: Sequence[str], marks: Sequence[float]) -> list[Span]:
+    edges = [float("-inf"), *marks, float("inf")]
+    every = [Span(name, edges[i], edges[i + 1]) for i, name in enumerate(names)]
+    return [span for span in every if span.name in wanted]
 
 
-def _flight_ms(report: StreamReport, until: float) -> float:
-    """The longest that a packet was under way before `until`."""
-    return max((at - report.sent[int(number)] for number, at in report.received if at < until), default=0.0)
+def _restored(stream: Stream, time: Timeline, bounds: Bounds) -> float | None:
+    """From the event that bounds count from to the first packet of a stream that is whole again, as sent.
+
+    None while it was not whole by the repair or, counted from the repair, by the end.
+    """
+    after_fault = bounds.after == "fault"
+    origin = time.injected_ms if after_fault else time.repairing_ms
+    outage = stream.lost_between(float("-inf"), time.repaired_ms if after_fault else float("inf"))
+    if not outage:
+        return 0.0
+    whole = stream.whole_after(outage, time.repairing_ms if after_fault else float("inf"))
+    return None if whole is None else max(0.0, whole - origin)
 
 
-def _weigh(
-    drill: Drill, report: StreamReport, stream: _Stream, parts: dict[str, tuple[Flow, ...]], trouble: str
-) -> tuple[Word, str]:
+def _failback_lost(stream: Stream, time: Timeline, bounds: Bounds) -> int:
+    tail = (bounds.restore_ms or 0) if bounds.after == "repair" else 0
+    return len(stream.lost_between(time.repaired_ms + tail))
+
+
+def _weigh_drill(drill: Drill, report: StreamReport, stream: Stream, parts: Parts, time: Timeline) -> Judgement:
     bounds = drill.bounds
-    if not stream.whole:
-        return "inconclusive", "the stream did not run from before the fault until after the repair"
-    if bounds.tcp_survives and report.tcp is None:
-        return "inconclusive", "no TCP connection ran beside the stream"
-    if stream.early:
-        return "inconclusive", f"{len(stream.early)} packets were lost before the fault"
-    if not stream.felt and (bounds.not_before_ms or bounds.after == "repair"):
+    if doubt := _doubt(stream, report, bounds.felt, time.injected_ms, time.recovered_ms):
+        return "inconclusive", doubt
+    felt = stream.lost_between(float("-inf"), time.repaired_ms)
+    if not felt and (bounds.not_before_ms or bounds.after == "repair"):
         return "inconclusive", "the fault was not felt: nothing was lost while it lasted"
-    faults = [f"the lab did not recover: {trouble}"] if trouble else []
-    faults += [*_time_faults(bounds, stream), *_loss_faults(bounds, stream)]
-    if bounds.tcp_survives and report.tcp and not report.tcp.intact:
-        faults.append(f"the TCP connection did not survive: {report.tcp.reason}")
-    every = tuple(flow for flows in parts.values() for flow in flows)
-    faults += _part_faults("throughout", drill.throughout, every)
-    faults += _part_faults("before", drill.before, parts["before"])
-    faults += _part_faults("meanwhile", drill.meanwhile, parts["meanwhile"])
-    faults += _part_faults("after", drill.after, parts["after"])
+    if isinstance(drill.fault, Drop) and time.dropped != drill.fault.packets:
+        return "inconclusive", f"{time.dropped} packets were dropped instead of {drill.fault.packets}"
+    faults = [f"the lab did not recover: {time.trouble}"] if time.trouble else []
+    faults += _time_faults(bounds, _restored(stream, time, bounds))
+    failback = _failback_lost(stream, time, bounds)
+    if bounds.failback_lost is not None and failback > bounds.failback_lost:
+        faults.append(f"{failback} packets lost after the repair, bound {bounds.failback_lost}")
+    faults += felt_faults(bounds.felt, stream, report.tcp)
+    faults += _part_faults(drill.throughout, parts, ("before", drill.before), ("meanwhile", drill.meanwhile))
+    faults += _part_faults(Part(), parts, ("after", drill.after))
     return ("fail", "; ".join(faults)) if faults else ("pass", "")
 
 
-def _time_faults(bounds: Bounds, stream: _Stream) -> list[str]:
+def _weigh_change(
+    change: Change,
+    report: StreamReport,
+    stream: Stream,
+    parts: Parts,
+    time: Changeline,
+    reach_ms: float | None,
+    then: tuple[Verdict, ...],
+) -> Judgement:
+    if doubt := _doubt(stream, report, change.felt, time.began_ms, time.recovered_ms):
+        return "inconclusive", doubt
+    unproved = [f"{each.id}: {each.reason}" for each in then if each.verdict == "inconclusive"]
+    if unproved:
+        return "inconclusive", "; ".join(unproved)
+    faults = [f"the lab did not recover: {time.trouble}"] if time.trouble else []
+    faults += [f"{each.id} after the change: {each.reason}" for each in then if each.verdict == "fail"]
+    if change.reach_ms is not None and reach_ms is not None and reach_ms > change.reach_ms:
+        faults.append(f"true {reach_ms:.0f} ms after the change, bound {change.reach_ms} ms")
+    faults += felt_faults(change.felt, stream, report.tcp)
+    sights = (("before", change.before), ("changed", change.changed), ("after", change.after))
+    faults += _part_faults(change.throughout, parts, *sights)
+    return ("fail", "; ".join(faults)) if faults else ("pass", "")
+
+
+def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until: float) -> str:
+    """Why the stream proves nothing; "" where it does."""
+    if not stream.runs(since, until):
+        return "the stream did not run from before the event until the lab had recovered"
+    still = stream.standstill_ms(since, until)
+    if still > max(STANDSTILL_MS, 3 * stream.interval_ms):
+        return f"the sender stood still for {still:.0f} ms: what was lost meanwhile nobody knows"
+    if felt.tcp_survives and report.tcp is None:
+        return "no TCP connection ran beside the stream"
+    if felt.path_changes is not None and not stream.ways:
+        return "the way of the stream was not seen"
+    if stream.early:
+        return f"{len(stream.early)} packets were lost before the event"
+    return ""
+
+
+def felt_faults(felt: Felt, stream: Stream, tcp: TcpReport | None) -> list[str]:
+    """What users felt beyond the bounds."""
+    counted = (
+        (len(stream.lost), felt.lost, "packets lost"),
+        (stream.duplicated, felt.duplicated, "packets arrived twice"),
+        (stream.reordered, felt.reordered, "packets were overtaken"),
+        (round(stream.longest_gap_ms), felt.gap_ms, "ms without a packet"),
+        (path_changes(stream.ways), felt.path_changes, "changes of the path"),
+    )
+    faults = [f"{have} {what}, bound {bound}" for have, bound, what in counted if bound is not None and have > bound]
+    if felt.tcp_survives and tcp and not tcp.intact:
+        faults.append(f"the TCP connection did not survive: {tcp.reason}")
+    return faults
+
+
+def _time_faults(bounds: Bounds, restored_ms: float | None) -> list[str]:
     faults = []
-    event = "fault" if bounds.after == "fault" else "repair"
+    event = bounds.after
     if bounds.restore_ms is not None:
-        if stream.restored_ms is None:
+        if restored_ms is None:
             faults.append(f"not restored {'before the repair' if event == 'fault' else 'by the end'}")
-        elif stream.restored_ms > bounds.restore_ms:
-            faults.append(f"restored {stream.restored_ms:.0f} ms after the {event}, bound {bounds.restore_ms} ms")
+        elif restored_ms > bounds.restore_ms:
+            faults.append(f"restored {restored_ms:.0f} ms after the {event}, bound {bounds.restore_ms} ms")
     early = bounds.not_before_ms
-    if early is not None and stream.restored_ms is not None and stream.restored_ms < early:
-        faults.append(f"restored after {stream.restored_ms:.0f} ms, sooner than can be: not before {early} ms")
+    if early is not None and restored_ms is not None and restored_ms < early:
+        faults.append(f"restored after {restored_ms:.0f} ms, sooner than can be: not before {early} ms")
     return faults
 
 
-def _loss_faults(bounds: Bounds, stream: _Stream) -> list[str]:
-    faults = []
-    if bounds.lost is not None and len(stream.lost) > bounds.lost:
-        faults.append(f"{len(stream.lost)} packets lost, bound {bounds.lost}")
-    if bounds.failback_lost is not None and stream.failback_lost > bounds.failback_lost:
-        faults.append(f"{stream.failback_lost} packets lost after the repair, bound {bounds.failback_lost}")
-    return faults
-
-
-def _part_faults(name: str, part: Part, flows: tuple[Flow, ...]) -> list[str]:
-    return [f"{name}: {fault}" for fault in sight_faults(part.see, part.silent, flows)]
+def _part_faults(throughout: Part, parts: Parts, *named: tuple[str, Part]) -> list[str]:
+    every = tuple(flow for flows in parts.values() for flow in flows)
+    rows = [("throughout", throughout, every), *((name, part, parts[name]) for name, part in named)]
+    return [f"{name}: {fault}" for name, part, flows in rows for fault in sight_faults(part.see, part.silent, flows)]

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-from labctl.probes.wire import Action, Outcome, Tap
+from labctl.plan.faults import Fault
+from labctl.probes.quantities import rate, time
+from labctl.probes.wire import Action, Inject, Outcome, Tap
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """The packet inside a GRE packet; what is not given may be anything."""
+    """The packet inside a GRE or Geneve packet; what is not given may be anything."""
 
     proto: str = ""
     src: IPv4Address | None = None
@@ -20,7 +22,11 @@ class Inner:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Packets at the taps called `on`; what is not given may be anything. Without `proto`, any IP packet."""
+    """Packets at the taps called `on`; what is not given may be anything. Without `proto`, any IP packet.
+
+    `spis`: ESP with one of these security parameters indices, which `connection` names where they are its own.
+    `inner` without `proto`: GRE or Geneve.
+    """
 
     on: str
     proto: str = ""
@@ -28,6 +34,9 @@ class Sight:
     dst: IPv4Address | None = None
     port: int = 0
     inner: Inner | None = None
+    spis: tuple[int, ...] = ()
+    connection: str = ""
+    vni: int | None = None
     marker: bool = False
     longer: int = 0
 
@@ -35,6 +44,9 @@ class Sight:
         inner = self.inner
         words = [
             self.proto or "ip",
+            f"of {self.connection}" if self.connection else "",
+            f"with SPI {self.spis[0]}" if self.spis and not self.connection else "",
+            f"with VNI {self.vni}" if self.vni is not None else "",
             f"from {self.src}" if self.src else "",
             f"to {self.dst}" if self.dst else "",
             f"port {self.port}" if self.port else "",
@@ -46,11 +58,34 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How flows share the taps called by the names `over`: each has at least `least` per cent of them."""
+
+    over: tuple[str, ...]
+    least: int
+
+    def __str__(self) -> str:
+        return f"each flow on one of {', '.join(self.over)}, at least {self.least} % on each"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHop:
+    """A hop of a trace: the addresses that its answer may come from (none: it stays silent), and what it is called."""
+
+    name: str
+    addresses: tuple[IPv4Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """What must come of a probe. `by`: the addresses that the ICMP error may come from, `by_node` whose they are."""
+    """What must come of a probe. `by`: the addresses that the ICMP error may come from, `by_node` whose they are.
+
+    `any_order`: of the DNS answers. `rate_bit` is in bits per second and `tolerance` in per cent of it.
+    """
 
     outcome: Outcome
     answers: tuple[str, ...] = ()
+    any_order: bool = False
     authoritative: bool = False
     source: IPv4Address | None = None
     server: str = ""
@@ -58,17 +93,37 @@ class Expected:
     mtu: int = 0
     by: tuple[IPv4Address, ...] = ()
     by_node: str = ""
+    status: int | None = None
+    body: str = ""
+    header: tuple[tuple[str, str], ...] = ()
+    hops: tuple[TraceHop, ...] = ()
+    rate_bit: int | None = None
+    tolerance: int = 0
+    spread: Spread | None = None
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The least and the greatest rate that is as expected, in bits per second."""
+        wanted, percent = self.rate_bit or 0, self.tolerance
+        return wanted * (100 - percent) / 100, wanted * (100 + percent) / 100
 
     def __str__(self) -> str:
         words = [
             str(self.outcome),
             f"answers {', '.join(self.answers)}" if self.answers else "",
+            "in any order" if self.answers and self.any_order else "",
             "authoritative" if self.authoritative else "",
             f"from server {self.server}" if self.server else "",
             f"client seen as {self.source}" if self.source else "",
             f"mss at most {self.mss}" if self.mss else "",
             f"mtu {self.mtu}" if self.mtu else "",
             f"by {self.by_node}" if self.by_node else "",
+            f"status {self.status}" if self.status is not None else "",
+            *(f"{name}: {value}" for name, value in self.header),
+            f"a body with `{self.body}`" if self.body else "",
+            f"hops {', '.join(hop.name for hop in self.hops)}" if self.hops else "",
+            " to ".join(rate(each) for each in self.rates) if self.rate_bit is not None else "",
+            str(self.spread or ""),
         ]
         return ", ".join(word for word in words if word)
 
@@ -102,64 +157,90 @@ class Check:
         """It claims that something does not work."""
         return self.expected.outcome != "ok"
 
-
-Proto = Literal["", "esp", "gre", "icmp", "udp", "tcp"]
-"""What a blackhole swallows; "": everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A device that a fault strikes."""
-
-    namespace: str
-    device: str
+    def __str__(self) -> str:
+        """What is expected; of silence also how long it must last, of a forged packet that nobody answers it."""
+        if isinstance(self.action, Inject):
+            return f"{self.expected}: where it is seen tells"
+        silence = f": nothing comes back for {time(self.timeout_ms)}" if self.expected.outcome == "filtered" else ""
+        return f"{self.expected}{silence}"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What breaks: `link_down` takes carrier away, `blackhole` drops what arrives (of one protocol, or all)."""
+class Felt:
+    """What users may feel, in packets and milliseconds; None: not bounded."""
 
-    kind: Literal["link_down", "blackhole"]
-    link: str
-    proto: Proto
-    ports: tuple[Port, ...]
+    lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    gap_ms: int | None = None
+    path_changes: int | None = None
+    tcp_survives: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What users may feel, in milliseconds and packets; None: not bounded."""
+    """What a drill may cost, in milliseconds and packets; None: not bounded."""
 
+    felt: Felt
     restore_ms: int | None
     not_before_ms: int | None
     after: Literal["fault", "repair"]
-    lost: int | None
     failback_lost: int | None
-    tcp_survives: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What must and must not be seen in one part of a drill."""
+    """What must and must not be seen in one part of a drill or change."""
 
-    see: tuple[Sight, ...]
-    silent: tuple[Sight, ...]
+    see: tuple[Sight, ...] = ()
+    silent: tuple[Sight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A numbered stream from `node` to `target` on `target_node`, `rate` packets a second, and where it is watched.
+
+    `taps` serve the sights. `track` are the taps by which each packet's way is told: every device of every node that
+    has an address, each named `NODE/DEVICE`.
+    """
+
+    node: str
+    target_node: str
+    target: IPv4Address
+    rate: int
+    taps: tuple[Tap, ...]
+    track: tuple[Tap, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A fault while a numbered stream runs from `node` to `target` on `target_node`."""
+    """A fault while traffic runs. `what` is the fault in words; it stays for `hold_ms` (0: it ends by itself)."""
 
     id: str
     about: str
-    node: str
-    target_node: str
-    target: IPv4Address
+    traffic: Traffic
     fault: Fault
+    what: str
     hold_ms: int
-    rate: int
     bounds: Bounds
     throughout: Part
     before: Part
     meanwhile: Part
     after: Part
-    taps: tuple[Tap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An edit of the description while traffic runs. `what` is the edit in words, `then` what is true after it."""
+
+    id: str
+    about: str
+    traffic: Traffic
+    what: str
+    felt: Felt
+    reach_ms: int | None
+    then: tuple[Check, ...]
+    throughout: Part
+    before: Part
+    changed: Part
+    after: Part

@@ -2,84 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Iterator, Mapping
 
-from labctl.description.checks import (
-    CheckSpec,
+from labctl.description.actions import (
+    ActionSpec,
     DnsSpec,
-    DrillSpec,
+    HttpSpec,
     InjectSpec,
-    InnerSpec,
     NoRouteSpec,
     OkSpec,
-    PingSpec,
     ProhibitedSpec,
-    SightSpec,
-    SightsSpec,
     TcpSpec,
-    UdpSpec,
+    TraceSpec,
 )
+from labctl.description.checks import CheckSpec, InnerSpec, SightSpec
 from labctl.description.document import Document
-from labctl.description.edit import edited
+from labctl.description.drills import SightsSpec
 from labctl.description.faults import Path, did_you_mean
-from labctl.description.types import DOMAIN, Refused
 from labctl.model.network import Network
+from labctl.probes.controls import Beside, besides, refuse_distant, refuse_uncontrolled
+from labctl.probes.fitting import kind_of, refuse_blind, refuse_misfits
+from labctl.probes.places import SILENT_HOP, Places, address_of, is_domain
+from labctl.probes.refusals_faults import refuse_faults, refuse_misplaced
+from labctl.probes.refusals_streams import refuse_streams, refuse_unreached
+
+_NAMED = (TcpSpec, HttpSpec)
+"""The probes whose target may be a domain name."""
 
 
-def refuse_checks(document: Document) -> None:
-    """Report what is wrong with the checks and drills as they are written."""
+def refuse_checks(document: Document, beside: Mapping[str, CheckSpec] | None = None) -> None:
+    """Report what is wrong with the checks and drills as they are written.
+
+    `beside`: further checks that may be named as controls, by their ids.
+    """
     nodes = [name for name, uses in document.names.items() if "node" in uses]
+    known = {**(beside or {}), **{check.id: check for check in document.checks}}
     for path, word in _words(document):
         _refuse_word(document, path, word, nodes)
-    for i, check in enumerate(document.checks):
-        where = ("checks", i)
-        _refuse_control(document, i, check)
-        if isinstance(check.do, InjectSpec) and not (check.see if isinstance(check.expect, OkSpec) else check.silent):
-            part = "see" if isinstance(check.expect, OkSpec) else "silent"
-            rule = f"nobody answers a forged packet: `{part}` must say where it counts"
-            document.reading.fault(where, rule, value="")
-        if check.with_:
-            try:
-                edited(document.reading.tree, check.with_)
-            except Refused as refusal:
-                document.reading.fault((*where, "with"), refusal.rule, refusal.hint)
-    for i, drill in enumerate(document.drills):
-        _refuse_drill(document, i, drill)
-
-
-def refuse_unplaced(document: Document, net: Network) -> None:
-    """Report what only the model can tell: nodes without an address, links with no place to capture."""
-    fault = document.reading.fault
-    for path, word in _words(document):
-        if word not in net.addresses and address_of(word) is None and not _is_domain(word):
-            fault(path, "is a node without an address of its own; write an address", value=word)
-    for i, check in enumerate(document.checks):
-        _refuse_unnamed(document, net, i, check)
-    for path, word in _words(document):
-        if _must_be_held(document, path) and (there := address_of(word)) and net.holder(there) is None:
-            fault(path, "no node of the lab has this address: nothing could ever come of it", value=word)
     for path, sight in _sights(document):
-        if not net.spots.get(sight.on, net.devices(sight.on)):
-            fault((*path, "on"), "has nothing plugged in: there is no place to capture", value=sight.on)
-    for i, drill in enumerate(document.drills):
-        check = next(each for each in document.checks if each.id == drill.during)
-        target = getattr(check.do, "to", "")
-        if target not in net.addresses and (there := address_of(target)) and net.holder(there) is None:
-            fault(("drills", i, "during"), f"no node has the address {target}, which the check is for")
+        refuse_blind(document, path, sight)
+    for i, check in enumerate(document.checks):
+        refuse_uncontrolled(document, ("checks", i), check, known)
+        refuse_misfits(document, ("checks", i), check, named=_is_named(check.do))
+        _refuse_check(document, ("checks", i), check)
+    refuse_streams(document)
+    refuse_faults(document)
 
 
-def _refuse_unnamed(document: Document, net: Network, i: int, check: CheckSpec) -> None:
+def _refuse_check(document: Document, where: Path, check: CheckSpec) -> None:
+    fault = document.reading.fault
+    if isinstance(check.do, InjectSpec):
+        part = "see" if isinstance(check.expect, OkSpec) else "silent"
+        if not getattr(check, part):
+            fault(where, f"nobody answers a forged packet: `{part}` must say where it counts", value="")
+    for i, node in enumerate(check.path):
+        if node in check.path[:i]:
+            fault((*where, "path", i), "stands there already: it counts when a node first saw the probe")
+    if check.within == 0:
+        fault((*where, "within"), "nothing is waited for in no time")
+
+
+def refuse_unplaced(
+    document: Document,
+    net: Network,
+    changed: Mapping[str, Network] | None = None,
+    beside: Mapping[str, Beside] | None = None,
+) -> None:
+    """Report what only the model can tell: names without an address, links with no place to capture, far controls.
+
+    `changed`: the model under the change of a check, by the check's id. `beside`: further checks that may be controls.
+    """
+    nets = changed or {}
+    claims = besides(document, net, nets)
+    for path, word in _words(document):
+        _refuse_unaddressed(document, path, word, _net_at(document, path, net, nets))
+    for path, name in _spots(document):
+        there = _net_at(document, path, net, nets)
+        if not there.spots.get(name, there.devices(name)):
+            document.reading.fault(path, "has nothing plugged in: there is no place to capture", value=name)
+    for path, sight in _sights(document):
+        _refuse_foreign(document, path, sight, _net_at(document, path, net, nets))
+    for i, check in enumerate(document.checks):
+        _refuse_unnamed(document, nets.get(check.id, net), ("checks", i), check)
+        _refuse_elsewhere(document, nets.get(check.id, net), ("checks", i), check)
+        refuse_distant(document, ("checks", i), claims[check.id], {**(beside or {}), **claims})
+    refuse_unreached(document, net)
+    refuse_misplaced(document, net)
+
+
+def _net_at(document: Document, path: Path, net: Network, changed: Mapping[str, Network]) -> Network:
+    """The model that what stands at `path` is about."""
+    return changed.get(document.checks[int(path[1])].id, net) if path[0] == "checks" else net
+
+
+def _refuse_unaddressed(document: Document, path: Path, word: str, net: Network) -> None:
+    there = address_of(word)
+    if word not in net.addresses and there is None and not is_domain(word):
+        document.reading.fault(path, "is a node without an address of its own; write an address", value=word)
+    elif there and _must_be_held(document, path) and net.holder(there) is None:
+        rule = "no node of the lab has this address: nothing could ever come of it"
+        document.reading.fault(path, rule, value=word)
+
+
+def _refuse_foreign(document: Document, path: Path, sight: SightSpec, net: Network) -> None:
+    """An SPI that no association has would never be seen, and so prove any silence."""
+    known = [spi for esp in net.esps for spi in Places(net).spis(esp.name)]
+    if sight.spi and sight.spi not in known:
+        rule = "no IPsec connection of the lab has this SPI"
+        hint = "name the connection: `connection`, which follows it when it is rekeyed"
+        document.reading.fault((*path, "spi"), rule, hint)
+
+
+def _refuse_unnamed(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
     """A domain name needs somebody who asks for it, and, where the check is to work, somebody who knows it."""
-    if not isinstance(check.do, TcpSpec) or not _is_domain(check.do.to):
+    do = check.do
+    if not isinstance(do, _NAMED) or not is_domain(do.to):
         return
-    where = ("checks", i, "do", "tcp", "to")
+    at = (*where, "do", kind_of(do), "to")
     known = [record.name for zones in net.zones.values() for zone in zones for record in zone.records]
     if not net.nodes[check.from_].stub:
-        rule = f"{check.from_} has no resolver to ask for a domain name; write an address"
-        document.reading.fault(where, rule)
-    elif isinstance(check.expect, OkSpec) and check.do.to not in known:
-        document.reading.fault(where, "no private DNS zone has this name", did_you_mean(check.do.to, known))
+        document.reading.fault(at, f"{check.from_} has no resolver to ask for a domain name; write an address")
+    elif isinstance(check.expect, OkSpec) and do.to not in known:
+        document.reading.fault(at, "no private DNS zone has this name", did_you_mean(do.to, known))
+
+
+def _refuse_elsewhere(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
+    """A trace ends at its target, which answers as the address that it was asked by."""
+    hops = check.expect.hops if isinstance(check.expect, OkSpec) else ()
+    if not isinstance(check.do, TraceSpec) or not hops:
+        return
+    places, last = Places(net), hops[-1]
+    to = places.ip(check.do.to)
+    held = places.addresses(last) if last in net.nodes else (address_of(last),)
+    if to not in held:
+        at = (*where, "expect", "ok", "hops", len(hops) - 1)
+        document.reading.fault(at, f"the last hop of a trace is its target, {check.do.to}", value=last)
+    if len(hops) > check.do.most:
+        rule = f"the trace tries no more than {check.do.most} hops (`most`)"
+        document.reading.fault((*where, "expect", "ok", "hops"), rule, value=f"{len(hops)} hops")
 
 
 def _must_be_held(document: Document, path: Path) -> bool:
@@ -90,54 +150,19 @@ def _must_be_held(document: Document, path: Path) -> bool:
     return path[-1] == "to" and not isinstance(check.expect, (NoRouteSpec, ProhibitedSpec))
 
 
-def _refuse_control(document: Document, i: int, check: CheckSpec) -> None:
-    positive = {each.id for each in document.checks if isinstance(each.expect, OkSpec)}
-    known = {each.id for each in document.checks}
-    if check.id in check.control:
-        document.reading.fault(("checks", i, "control"), "a check is no control of itself", value=check.id)
-    elif isinstance(check.expect, OkSpec):
-        return
-    elif not check.control:
-        rule = "a check that something fails needs a `control`: the same probe, one thing changed, which works"
-        document.reading.fault(("checks", i), rule, value=check.id)
-    elif known.issuperset(check.control) and positive.isdisjoint(check.control):
-        rule = "no control of this check expects `ok`, so none shows that the probe can succeed"
-        document.reading.fault(("checks", i, "control"), rule, value=", ".join(check.control))
-
-
-def _refuse_drill(document: Document, i: int, drill: DrillSpec) -> None:
-    bounds, where = drill.bounds, ("drills", i, "bounds")
-    if all(bound is None for bound in (bounds.restore, bounds.lost, bounds.failback_lost)):
-        document.reading.fault(where, "a drill needs a bound: `restore`, `lost` or `failback_lost`", value="")
-    if bounds.restore == 0:
-        document.reading.fault((*where, "restore"), "nothing is restored in no time; bound the loss with `lost`")
-    if bounds.restore is not None and (bounds.not_before or 0) > bounds.restore:
-        document.reading.fault((*where, "not_before"), "is later than `restore`")
-    check = next((check for check in document.checks if check.id == drill.during), None)
-    if check is None:
-        return
-    if check.with_ is not None or not isinstance(check.expect, OkSpec):
-        rule = f"the check {check.id} does not expect `ok` of the lab as it is; a drill needs traffic that works"
-        document.reading.fault(("drills", i, "during"), rule)
-    if isinstance(check.do, (DnsSpec, InjectSpec)):
-        rule = "a drill needs a check with two ends to stream between: tcp, udp or ping"
-        document.reading.fault(("drills", i, "during"), rule)
-    elif _is_domain(check.do.to):
-        rule = f"the check {check.id} connects to a domain name; a drill needs one that names a node or an address"
-        document.reading.fault(("drills", i, "during"), rule)
-
-
 def _words(document: Document) -> Iterator[tuple[Path, str]]:
     """Every name or address in checks and drills that is not a plain reference, with its key path."""
     for i, check in enumerate(document.checks):
         do, where = check.do, ("checks", i)
-        if isinstance(do, (TcpSpec, UdpSpec, PingSpec, InjectSpec)):
-            kind = {TcpSpec: "tcp", UdpSpec: "udp", PingSpec: "ping", InjectSpec: "inject"}[type(do)]
-            yield (*where, "do", kind, "to"), do.to
-            if isinstance(do, InjectSpec):
-                yield (*where, "do", kind, "source"), do.source
-        if isinstance(check.expect, OkSpec) and check.expect.source:
-            yield (*where, "expect", "ok", "source"), check.expect.source
+        if not isinstance(do, DnsSpec):
+            yield (*where, "do", kind_of(do), "to"), do.to
+        if isinstance(do, InjectSpec):
+            yield (*where, "do", "inject", "source"), do.source
+        if isinstance(check.expect, OkSpec):
+            if check.expect.source:
+                yield (*where, "expect", "ok", "source"), check.expect.source
+            hops = enumerate(check.expect.hops)
+            yield from (((*where, "expect", "ok", "hops", j), hop) for j, hop in hops if hop != SILENT_HOP)
     for path, sight in _sights(document):
         inner = sight.inner or InnerSpec()
         outside = ((*path, "src"), sight.src), ((*path, "dst"), sight.dst)
@@ -145,20 +170,28 @@ def _words(document: Document) -> Iterator[tuple[Path, str]]:
         yield from ((at, word) for at, word in (*outside, *inside) if word)
 
 
+def _spots(document: Document) -> Iterator[tuple[Path, str]]:
+    """Every name of a place to capture, with its key path."""
+    yield from (((*path, "on"), sight.on) for path, sight in _sights(document))
+    for i, check in enumerate(document.checks):
+        yield from ((("checks", i, "path", j), node) for j, node in enumerate(check.path))
+        spread = check.expect.spread if isinstance(check.expect, OkSpec) else None
+        at = ("checks", i, "expect", "ok", "spread", "over")
+        yield from (((*at, j), name) for j, name in enumerate(spread.over if spread else ()))
+
+
 def _sights(document: Document) -> Iterator[tuple[Path, SightSpec]]:
-    """Every sight of checks and drills, with its key path."""
+    """Every sight of checks, drills and changes, with its key path."""
     parts: list[tuple[Path, CheckSpec | SightsSpec]] = [(("checks", i), each) for i, each in enumerate(document.checks)]
     for i, drill in enumerate(document.drills):
-        for name, part in (
-            ("throughout", drill.throughout),
-            ("before", drill.before),
-            ("meanwhile", drill.meanwhile),
-            ("after", drill.after),
-        ):
-            parts.append((("drills", i, name), part))
+        names = ("throughout", "before", "meanwhile", "after")
+        parts += [(("drills", i, name), getattr(drill, name)) for name in names]
+    for i, change in enumerate(document.changes):
+        names = ("throughout", "before", "changed", "after")
+        parts += [(("changes", i, name), getattr(change, name)) for name in names]
     for path, each in parts:
-        yield from (((*path, "see", i), sight) for i, sight in enumerate(each.see))
-        yield from (((*path, "silent", i), sight) for i, sight in enumerate(each.silent))
+        yield from (((*path, "see", j), sight) for j, sight in enumerate(each.see))
+        yield from (((*path, "silent", j), sight) for j, sight in enumerate(each.silent))
 
 
 def _refuse_word(document: Document, path: Path, word: str, nodes: list[str]) -> None:
@@ -167,21 +200,9 @@ def _refuse_word(document: Document, path: Path, word: str, nodes: list[str]) ->
     if word in document.names:
         document.reading.fault(path, f"is a {document.names[word][0]}; expected a node or an address", value=word)
         return
-    if not (path[-2:] == ("tcp", "to") and _is_domain(word)):
+    if not (path[-2:] in (("tcp", "to"), ("http", "to")) and is_domain(word)):
         document.reading.fault(path, "is no node and no IPv4 address", did_you_mean(word, nodes), value=word)
 
 
-def _is_domain(word: str) -> bool:
-    try:
-        DOMAIN.parse(word)
-    except ValueError:
-        return False
-    return not word.replace(".", "").isdigit()
-
-
-def address_of(word: str) -> IPv4Address | None:
-    """The address that `word` is, if it is one."""
-    try:
-        return IPv4Address(word)
-    except AddressValueError:
-        return None
+def _is_named(do: ActionSpec) -> bool:
+    return isinstance(do, _NAMED) and is_domain(do.to)

@@ -1,30 +1,93 @@
-"""What a whole run proved."""
+"""What a run proved: the verdicts on checks, and on what happened to a stream during drills and live changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from labctl.probes.drills import DrillVerdict
 from labctl.probes.verdicts import Verdict, Word
+from labctl.probes.wire import Flow, TcpReport, Way
 
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4}
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was done while the stream ran: `at_ms` is milliseconds after its first packet was sent."""
+
+    at_ms: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A stream packet by packet: when number i was sent and when it first arrived (None: never).
+
+    Milliseconds after the first was sent. `ways` are the places that the packets went by.
+    """
+
+    sent_ms: tuple[float, ...]
+    arrived_ms: tuple[float | None, ...]
+    events: tuple[Event, ...]
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVerdict:
+    """What became of a drill or of a live change; numbers are None where nothing was measured.
+
+    `what` is the fault or the edit in words. `restored_ms` counts from the event that the bound counts from to the
+    sending of the first packet of a stream that is whole again; `loss_derived_ms` is the packets lost over the rate
+    (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then` was true. `way`: the nodes
+    that the stream crossed, with the device by which it left each, for each part of the time.
+    """
+
+    id: str
+    about: str
+    kind: Literal["drill", "change"]
+    what: str
+    verdict: Word
+    reason: str = ""
+    rate: int = 0
+    sent: int = 0
+    lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    failback_lost: int | None = None
+    longest_gap_ms: float | None = None
+    restored_ms: float | None = None
+    loss_derived_ms: float | None = None
+    reach_ms: float | None = None
+    path_changes: int | None = None
+    tcp: TcpReport | None = None
+    way: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[Flow, ...]] = field(default_factory=dict)
+    course: Course | None = None
+    then: tuple[Verdict, ...] = ()
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
-    """The verdicts of one run of `lab`. `where`: the kernel it ran on; `seconds`: how long each phase took."""
+    """The verdicts of one run of `lab`. `where`: the kernel it ran on; `seconds`: how long each phase took.
+
+    `left`: the lab was left as it stood when something did not pass.
+    """
 
     lab: str
     where: str
     time_scale: int
     checks: tuple[Verdict, ...]
-    drills: tuple[DrillVerdict, ...]
+    drills: tuple[StreamVerdict, ...]
+    changes: tuple[StreamVerdict, ...]
     seconds: dict[str, float]
+    left: bool = False
 
     @property
     def words(self) -> list[Word]:
-        """The verdict of every check and drill."""
-        return [*(each.verdict for each in self.checks), *(each.verdict for each in self.drills)]
+        """The verdict of every check, drill and change."""
+        streams = (*self.drills, *self.changes)
+        return [*(each.verdict for each in self.checks), *(each.verdict for each in streams)]
 
     @property
     def verdict(self) -> Word:

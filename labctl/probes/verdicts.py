@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from labctl.probes.expectations import Check, Expected, Hop, Sight
-from labctl.probes.wire import Flow, Inject, Reply
+from labctl.probes.expectations import Check, Expected, TraceHop
+from labctl.probes.httpanswer import KEPT
+from labctl.probes.quantities import rate, time, times
+from labctl.probes.sightings import path_findings, sight_faults, spread_findings
+from labctl.probes.wire import Flow, Flows, Http, Inject, Rate, Reply, Trace
 
 Word = Literal["pass", "fail", "inconclusive"]
+
+_OWN = ("no_route", "too_big", "prohibited")
+"""Outcomes that the sender's own kernel may state, without an ICMP error."""
+
+_OF_NAMES = ("nxdomain", "nodata", "servfail")
+"""Outcomes that only the lookup of a name can have."""
+
+_SHORT = 60
+"""Characters of a body that are told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one check: `expected` and `observed` in words, `reason` where it did not pass."""
+    """What became of one check: `expected` and `observed` in words, `reason` where it did not pass.
+
+    `number` is the one that matters, with its unit ("171 ms", "9.4 Mbit/s", "mtu 1300"). `negative`: the check claims
+    that something does not work. `evidence` is the directory that holds the packets and tables behind it, "" for none.
+    """
 
     id: str
     about: str
@@ -24,31 +40,36 @@ class Verdict:
     reason: str = ""
     control: tuple[str, ...] = ()
     elapsed_ms: float = 0.0
+    number: str = ""
     flows: tuple[Flow, ...] = ()
+    negative: bool = False
+    evidence: str = ""
 
 
 def judge(check: Check, reply: Reply) -> Verdict:
     """What `reply` proves of `check`, its controls left aside (see `settle`)."""
-    if isinstance(check.action, Inject) and reply.outcome == "ok":
-        # A forged packet gets no answer: it was sent, and the taps alone tell what became of it.
-        reply = replace(reply, outcome=check.expected.outcome)
     word, reason = _weigh(check, reply)
     return Verdict(
         id=check.id,
         about=check.about,
         verdict=word,
-        expected=str(check.expected),
-        observed=observed(reply),
+        expected=str(check),
+        observed="sent" if isinstance(check.action, Inject) and reply.outcome == "ok" else observed(reply),
         reason=reason,
         control=check.control,
         elapsed_ms=reply.elapsed_ms,
+        number=number(check, reply),
         flows=reply.flows,
+        negative=check.negative,
     )
 
 
 def unproved(check: Check, reason: str) -> Verdict:
     """The verdict on a check whose evidence could not be gathered."""
-    return Verdict(check.id, check.about, "inconclusive", str(check.expected), "nothing", reason, check.control)
+    expected = str(check)
+    return Verdict(
+        check.id, check.about, "inconclusive", expected, "nothing", reason, check.control, negative=check.negative
+    )
 
 
 def settle(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -68,8 +89,10 @@ def _beside_controls(verdict: Verdict, passed: Mapping[str, bool]) -> Verdict:
 
 def observed(reply: Reply) -> str:
     """What a probe found, in a line."""
+    text = " ".join(reply.body.split())
+    body = text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
     words = [
-        str(reply.outcome),
+        f"filtered for {time(reply.elapsed_ms)}" if reply.outcome == "filtered" else str(reply.outcome),
         f"answers {', '.join(reply.answers)}" if reply.answers else "",
         "authoritative" if reply.authoritative else "",
         f"from server {reply.server}" if reply.server else "",
@@ -77,79 +100,141 @@ def observed(reply: Reply) -> str:
         f"mss {reply.mss}" if reply.mss else "",
         f"mtu {reply.mtu}" if reply.mtu else "",
         f"by {reply.reporter}" if reply.reporter else "",
+        f"status {reply.status}" if reply.status else "",
+        f"body `{body}`" if body else "",
+        f"hops {', '.join(reply.hops)}" if reply.hops else "",
+        rate(reply.rate_bit) if reply.rate_bit else "",
+        f"{reply.answered} flows answered" if reply.answered else "",
     ]
     return ", ".join(word for word in words if word)
 
 
+def number(check: Check, reply: Reply) -> str:
+    """The number that matters most of what a probe found, with its unit; "" where there is none."""
+    if reply.outcome == "error" or isinstance(check.action, Inject):
+        return ""
+    if reply.outcome == "too_big":
+        return f"mtu {reply.mtu}"
+    match check.action:
+        case Rate() if reply.rate_bit:
+            return rate(reply.rate_bit)
+        case Trace() if reply.hops:
+            return f"{len(reply.hops)} hop{'s' if len(reply.hops) > 1 else ''}"
+        case Flows() if reply.answered:
+            return f"{reply.answered} flows"
+        case _:
+            return time(reply.elapsed_ms)
+
+
 def _weigh(check: Check, reply: Reply) -> tuple[Word, str]:
+    """What proves nothing first, then what is wrong, then what the evidence leaves open, and last whether in time."""
+    proof = _no_evidence(check, reply)
+    if proof:
+        return "inconclusive", proof
+    path = path_findings(check.action, check.path, reply.flows)
+    faults = [*_outcome_faults(check, reply), *sight_faults(check.see, check.silent, reply.flows), *path.faults]
+    doubts = [*_cut_body(check.expected, reply), *path.doubts]
+    if isinstance(check.action, Flows) and check.expected.spread:
+        spread = spread_findings(check.action, check.expected.spread, reply.flows)
+        faults += spread.faults
+        doubts += spread.doubts
+    if faults:
+        return "fail", "; ".join(faults)
+    if doubts:
+        return "inconclusive", "; ".join(doubts)
+    late = _late(check, reply)
+    return ("fail", late) if late else ("pass", "")
+
+
+def _no_evidence(check: Check, reply: Reply) -> str:
+    """Why `reply` proves nothing, "" where it does."""
     if reply.outcome == "error":
-        return "inconclusive", f"the probe itself failed: {reply.reason}"
+        return f"the probe itself failed: {reply.reason}"
     if not reply.ready:
-        return "inconclusive", f"a tap was not listening all the time: {reply.reason}"
-    if reply.outcome == "filtered" and not reply.sent:
-        return "inconclusive", f"the probe was never seen to leave {check.node}"
-    faults = [*_outcome_faults(check.expected, reply), *sight_faults(check.see, check.silent, reply.flows)]
-    faults += _path_faults(check.path, reply.flows)
-    return ("fail", "; ".join(faults)) if faults else ("pass", "")
+        return f"a tap was not listening all the time: {reply.reason}"
+    if not reply.sent and (reply.outcome == "filtered" or isinstance(check.action, Inject)):
+        return f"the probe was never seen to leave {check.node}"
+    if reply.outcome == "filtered" and reply.elapsed_ms < check.timeout_ms - 1:  # for what two clocks may differ by
+        waited, stated = times(reply.elapsed_ms, check.timeout_ms)
+        return f"nothing came back for {waited}, but only {stated} would be silence"
+    return ""
 
 
-def _outcome_faults(expected: Expected, reply: Reply) -> list[str]:
+def _late(check: Check, reply: Reply) -> str:
+    """What an answer after its time proves: that it would have come."""
+    if reply.outcome == "filtered" or reply.elapsed_ms <= check.timeout_ms:
+        return ""
+    took, bound = times(reply.elapsed_ms, check.timeout_ms)
+    return f"would have passed at {took}, bound {bound}"
+
+
+def _outcome_faults(check: Check, reply: Reply) -> list[str]:
+    if isinstance(check.action, Inject) and reply.outcome == "ok":
+        return []  # A forged packet gets no answer: it was sent, and the taps alone tell what became of it.
+    expected = check.expected
     if reply.outcome != expected.outcome:
         return [f"expected {expected.outcome}, got {reply.outcome}" + (f": {reply.reason}" if reply.reason else "")]
-    by = tuple(str(address) for address in expected.by)
+    if reply.lookup and reply.outcome not in _OF_NAMES:
+        return [f"{reply.outcome} is what became of the lookup of the name, nothing was sent to its address"]
+    faults = [*_detail_faults(expected, reply), *_reporter_faults(check, reply)]
+    if isinstance(check.action, Http) and expected.outcome == "ok":
+        faults += _http_faults(expected, reply)
+    if isinstance(check.action, Flows) and expected.outcome == "ok" and reply.answered < check.action.count:
+        faults.append(f"{reply.answered} of {check.action.count} flows were answered")
+    if expected.hops:
+        faults += _hop_faults(expected.hops, reply.hops)
+    return faults
+
+
+def _detail_faults(expected: Expected, reply: Reply) -> list[str]:
+    least, most = expected.rates
+    answers = (sorted(reply.answers), sorted(expected.answers)) if expected.any_order else (
+        list(reply.answers), list(expected.answers),
+    )  # fmt: skip
     claims = (
-        (not expected.answers or reply.answers == expected.answers, f"answers {', '.join(reply.answers)}"),
+        (not expected.answers or answers[0] == answers[1], f"answers {', '.join(reply.answers) or 'nothing'}"),
         (not expected.authoritative or reply.authoritative, "the answer is not authoritative"),
         (not expected.server or reply.server == expected.server, f"{reply.server or 'nobody'} answered"),
         (not expected.source or reply.peer == str(expected.source), f"the server saw {reply.peer or 'nobody'}"),
         (not expected.mss or 0 < reply.mss <= expected.mss, f"segments of {reply.mss} bytes"),
         (not expected.mtu or reply.mtu == expected.mtu, f"the error names an MTU of {reply.mtu}"),
-        (not expected.by_node or reply.reporter in by, f"{reply.reporter or 'nobody'} reported it"),
+        (expected.rate_bit is None or least <= reply.rate_bit <= most, f"{rate(reply.rate_bit)} got through"),
     )
     return [wrong for holds, wrong in claims if not holds]
 
 
-def sight_faults(see: Iterable[Sight], silent: Iterable[Sight], flows: Sequence[Flow]) -> list[str]:
-    """What was not seen and should have been, and what was seen and should not."""
-    faults = [f"not seen: {sight}" for sight in see if not any(matches(sight, flow) for flow in flows)]
-    for sight in silent:
-        seen = [flow for flow in flows if matches(sight, flow)]
-        if seen:
-            packets = sum(flow.marked if sight.marker else flow.packets for flow in seen)
-            first = seen[0]
-            faults.append(f"seen {packets} times: {sight} (first {first.proto} {first.src} to {first.dst})")
-    return faults
+def _reporter_faults(check: Check, reply: Reply) -> list[str]:
+    expected = check.expected
+    own = not reply.reporter and reply.outcome in _OWN and expected.by_node == check.node
+    if not expected.by_node or own or reply.reporter in (str(address) for address in expected.by):
+        return []
+    return [f"{reply.reporter or 'no ICMP error'} reported it"]
 
 
-def matches(sight: Sight, flow: Flow) -> bool:
-    """Whether `flow` is such a packet, at such a place."""
-    inner = sight.inner
-    return (
-        flow.tap == sight.on
-        and (flow.proto == sight.proto if sight.proto else flow.proto != "arp")
-        and (sight.src is None or flow.src == str(sight.src))
-        and (sight.dst is None or flow.dst == str(sight.dst))
-        and (not sight.port or flow.dport == sight.port)
-        and (not sight.marker or flow.marked > 0)
-        and flow.longest >= (sight.longer + 1 if sight.longer else 0)
-        and (inner is None or _matches_inner(flow.inner, inner.proto, str(inner.src or ""), str(inner.dst or "")))
-    )
+def _http_faults(expected: Expected, reply: Reply) -> Iterator[str]:
+    if expected.status is None and not 200 <= reply.status < 300:
+        yield f"status {reply.status} is no success"
+    elif expected.status is not None and reply.status != expected.status:
+        yield f"status {reply.status}"
+    if expected.body not in reply.body and not _cut_body(expected, reply):
+        yield f"the body has no `{expected.body}`"
+    for name, value in expected.header:
+        values = [found for each, found in reply.header if each.lower() == name.lower()]
+        if value not in values:
+            yield f"the header {name} is {' and '.join(values)}" if values else f"there is no header {name}"
 
 
-def _matches_inner(flow: Flow | None, proto: str, src: str, dst: str) -> bool:
-    wanted = (proto, src, dst)
-    found = (flow.proto, flow.src, flow.dst) if flow else ("", "", "")
-    return flow is not None and all(not want or want == have for want, have in zip(wanted, found, strict=True))
+def _cut_body(expected: Expected, reply: Reply) -> list[str]:
+    """Only the beginning of a body is kept: what is not in it may follow."""
+    if expected.body in reply.body or len(reply.body.encode()) < KEPT:
+        return []
+    return [f"`{expected.body}` is not in the first {KEPT} bytes of the body, and no more of it are kept"]
 
 
-def _path_faults(path: Sequence[Hop], flows: Sequence[Flow]) -> list[str]:
-    """The probe itself, told by its marker, must be at each node, and at none before the one that precedes it."""
-    at: list[tuple[str, float]] = []
-    for hop in path:
-        seen = [flow.first_marked_ms for flow in flows if flow.tap == hop.tap and flow.marked]
-        if not seen:
-            return [f"the probe never crossed {hop.node}"]
-        at.append((hop.node, min(seen)))
-    order = [node for node, _ in sorted(at, key=lambda each: each[1])]
-    wanted = [hop.node for hop in path]
-    return [] if order == wanted else [f"the probe crossed {', '.join(order)} in this order"]
+def _hop_faults(expected: Sequence[TraceHop], found: Sequence[str]) -> Iterator[str]:
+    if len(found) != len(expected):
+        yield f"{len(found)} hops, where {len(expected)} are expected: {', '.join(found) or 'none'}"
+        return
+    for i, (hop, who) in enumerate(zip(expected, found, strict=True), 1):
+        if who != "*" if not hop.addresses else who not in map(str, hop.addresses):
+            yield f"hop {i} is {'silent' if who == '*' else who}, expected {hop.name}"

@@ -15,8 +15,7 @@ from typing import Literal
 class Tap:
     """A place to capture. `name` is what a description calls it; several taps may share one name.
 
-    `direction` "in": only frames that arrive at `device` (a segment's ports: each frame once, where it enters);
-    "both": frames that arrive and frames that leave.
+    `direction` "in": only frames that arrive at `device` (a segment's port: each frame once); "both": all.
     """
 
     name: str
@@ -79,15 +78,63 @@ class Inject:
     via: IPv4Address
 
 
-Action = Dns | Tcp | Udp | Ping | Inject
+@dataclass(frozen=True, slots=True)
+class Http:
+    """GET `path` from `to`:`port` with the Host header `host`; the marker is in the header X-Labctl-Marker.
+
+    `name`, where given, is resolved first by `server`, as an application would do.
+    """
+
+    port: int
+    path: str
+    host: str
+    to: IPv4Address | None = None
+    name: str = ""
+    server: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Marked packets towards `to` with TTL 1 to `most`, until it answers itself (RFC 1812 section 5.3.1)."""
+
+    to: IPv4Address
+    proto: Literal["udp", "icmp", "tcp"]
+    port: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Send for `for_ms` to a receiver opened at `to` in `target_node`: udp at `offer_bit` bits of IP a second."""
+
+    to: IPv4Address
+    target_node: str
+    proto: Literal["udp", "tcp"]
+    offer_bit: int
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """`count` marked exchanges with the test server at `to`:`port`, each from a source port of its own."""
+
+    to: IPv4Address
+    port: int
+    count: int
+    proto: Literal["udp", "tcp"]
+
+
+Action = Dns | Tcp | Udp | Ping | Http | Trace | Rate | Flows | Inject
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Do `action` in the namespace of `node` while `taps` listen; give up after `timeout_ms`.
 
-    `linger_ms`: how long the taps go on after the action ended. `expect_silence`: keep the taps for the whole
-    timeout even when the action ends early, because an empty tap is part of the claim.
+    Unless silence is expected, an answer is waited for `late_ms` longer: one that comes too late is told from none.
+    `linger_ms`: how long the taps go on after the action ended. `expect_silence`: they go on for the whole timeout,
+    because an empty tap is part of the claim. `tries`: how often the action is done in the time, for where one packet
+    lost by chance would look like silence.
     """
 
     node: str
@@ -95,18 +142,20 @@ class Probe:
     taps: tuple[Tap, ...]
     marker: str
     timeout_ms: int
+    late_ms: int = 0
     linger_ms: int = 30
     expect_silence: bool = False
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """Packets alike, as one tap saw them: how many, and when the first and the last.
 
-    `proto` is tcp, udp, icmp, esp, gre, arp or the IP protocol's number. Ports 0, `spi` 0, `icmp` "" where there are
-    none; `icmp` is "TYPE/CODE". `inner` is the packet inside GRE (and inside an ICMP error). `marked`: how many of
-    them carried the marker in clear, or are the probe's own TCP segments by both their ports. `hop_limit` is the TTL
-    of the first of them; `data` is the sum of their IP lengths.
+    `proto` is tcp, udp, icmp, esp, gre, geneve, arp or the IP protocol's number. Ports 0, `spi` 0, `icmp` "" and `vni`
+    -1 where there are none; `icmp` is "TYPE/CODE". `inner` is the packet inside GRE or Geneve (and inside an ICMP
+    error). `marked`: how many of them carried the marker in clear, or are the probe's own TCP segments by both their
+    ports. `hop_limit` is the TTL of the first of them; `data` is the sum of their IP lengths.
     """
 
     tap: str
@@ -119,6 +168,7 @@ class Flow:
     dport: int = 0
     icmp: str = ""
     spi: int = 0
+    vni: int = -1
     inner: Flow | None = None
     packets: int = 0
     marked: int = 0
@@ -135,6 +185,7 @@ Outcome = Literal[
     "refused",  # TCP RST, ICMP port unreachable, DNS REFUSED
     "no_route",  # ICMP net or host unreachable, or no route in the sender itself
     "prohibited",  # ICMP administratively prohibited
+    "expired",  # ICMP time exceeded: it went in circles, or too far
     "filtered",  # nothing came back in time
     "too_big",  # ICMP fragmentation needed, or the sender's own MTU
     "nxdomain",
@@ -149,16 +200,19 @@ Outcome = Literal[
 class Reply:
     """What a `Probe` found.
 
-    `reason` says in words how the outcome was reached. `peer` is the source address that the test server saw,
-    `server` its name; `answers` the addresses of a DNS answer in order; `mtu` that of a too_big; `reporter` who sent
-    the ICMP error; `mss` the TCP connection's largest segment in bytes, options included (TCP_MAXSEG plus the 12 that
-    timestamps take, where they are used); `elapsed_ms` from the first packet to the
-    outcome; `ready`: every tap was listening before it.
+    `reason` says in words how the outcome was reached. `lookup`: it is that of the lookup of the target's name, and
+    nothing was sent to the target. `peer` is the source address that the test server saw, `server` its name; `answers`
+    the addresses of a DNS answer in order; `mtu` that of a too_big; `reporter` who sent the ICMP error; `mss` the TCP
+    connection's largest segment in bytes, options included (TCP_MAXSEG plus the 12 that timestamps take, where they are
+    used); `status`, `header` and `body` those of an HTTP answer, the body's beginning alone; `hops` who answered a
+    trace, "*" for nobody; `rate_bit` what got through, in bits a second; `answered` how many of the flows; `elapsed_ms`
+    from the first packet to the outcome; `ready`: every tap was listening before it.
     """
 
     outcome: Outcome
     reason: str = ""
     ready: bool = False
+    lookup: bool = False
     peer: str = ""
     server: str = ""
     answers: tuple[str, ...] = ()
@@ -166,6 +220,12 @@ class Reply:
     mtu: int = 0
     reporter: str = ""
     mss: int = 0
+    status: int = 0
+    header: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    hops: tuple[str, ...] = ()
+    rate_bit: float = 0.0
+    answered: int = 0
     sent: int = 0
     elapsed_ms: float = 0.0
     flows: tuple[Flow, ...] = ()
@@ -176,7 +236,8 @@ class StartStream:
     """Start a numbered UDP stream (`rate` a second) and, if `tcp`, a TCP byte stream beside it, until `StopStream`.
 
     The sender is in `node`; the receiver is opened by the prober in `target_node`, at `target`. The TCP stream is
-    paced at about `tcp_rate` bytes a second. Both carry the marker in every packet. `taps` listen all the time.
+    paced at about `tcp_rate` bytes a second. Both carry the marker in every packet. `taps` listen all the time. `track`
+    are taps that take the numbered stream alone; each is named for the place that it is, NODE/DEVICE.
     """
 
     node: str
@@ -184,6 +245,7 @@ class StartStream:
     target: IPv4Address
     rate: int
     taps: tuple[Tap, ...]
+    track: tuple[Tap, ...]
     marker: str
     tcp: bool = True
     tcp_rate: int = 200_000
@@ -213,11 +275,36 @@ class TcpReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Packets `first` to `last`, as far as they arrived (`packets` of them), went by these `track` taps, in order."""
+
+    first: int
+    last: int
+    packets: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFrames:
+    """Write what the taps of the last probe or stream captured to `directory`, one pcap file a tap."""
+
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The files written, by name inside the directory; `cut`: those in which not every frame had room."""
+
+    files: tuple[str, ...]
+    cut: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StreamReport:
     """The stream: `sent` holds the instant of packet i at index i; `received` the instants of its arrivals.
 
     `received` is a tuple of (number, instant), in order of arrival. `parts` holds the flows between the marks, one
-    tuple a part.
+    tuple a part; `ways` the ways that the packets took, in the order of their numbers.
     """
 
     ready: bool
@@ -225,8 +312,9 @@ class StreamReport:
     received: tuple[tuple[float, ...], ...]
     tcp: TcpReport | None
     parts: tuple[tuple[Flow, ...], ...] = field(default=())
+    ways: tuple[Way, ...] = ()
     reason: str = ""
 
 
-Request = Probe | StartStream | StopStream
-Response = Reply | StreamReport
+Request = Probe | StartStream | StopStream | SaveFrames
+Response = Reply | StreamReport | Saved

@@ -1,4 +1,4 @@
-"""Every rule of `judge_drill` by itself.
+"""Every rule of `judge_drill` and `judge_change` by itself.
 
 The stream: a packet each 10 ms for 5 s, 5 ms under way; the fault from 1000 to 3000 ms, recovery at 3500 ms.
 """
@@ -11,18 +11,31 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labctl.probes.drills import DrillVerdict, Timeline, judge_drill, not_run
-from labctl.probes.expectations import Bounds, Drill, Fault, Part, Sight
-from labctl.probes.wire import Flow, StreamReport, TcpReport
+from labctl.plan.faults import Drop, LinkDown
+from labctl.probes.drills import Changeline, Timeline, change_not_run, drill_not_run, judge_change, judge_drill
+from labctl.probes.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
+from labctl.probes.results import StreamVerdict
+from labctl.probes.verdicts import Verdict
+from labctl.probes.wire import Flow, StreamReport, TcpReport, Way
 
-NOTHING = Part((), ())
+FREE = Felt(tcp_survives=False)
 TIME = Timeline(1000, 1001, 3000, 3001, 3500)
-BOUNDS = Bounds(restore_ms=200, not_before_ms=None, after="fault", lost=None, failback_lost=None, tcp_survives=False)
+BOUNDS = Bounds(FREE, restore_ms=200, not_before_ms=None, after="fault", failback_lost=None)
 REPAIR = replace(BOUNDS, after="repair", restore_ms=500)
+TRAFFIC = Traffic("pc", "web", IPv4Address("10.0.0.2"), 100, (), ())
 DRILL = Drill(
-    "D1", "a claim", "pc", "web", IPv4Address("10.0.0.2"), Fault("link_down", "wan", "", ()), 2000, 100, BOUNDS,
-    NOTHING, NOTHING, NOTHING, NOTHING, (),
-)  # fmt: skip
+    id="D1",
+    about="a claim",
+    traffic=TRAFFIC,
+    fault=LinkDown(()),
+    what="link_down wan",
+    hold_ms=2000,
+    bounds=BOUNDS,
+    throughout=Part(),
+    before=Part(),
+    meanwhile=Part(),
+    after=Part(),
+)
 SENT = tuple(float(10 * i) for i in range(500))
 TCP = TcpReport(1000, 1000, True, 130.0)
 FLOW = Flow("wan", "n", "d", "esp", "a", "b", packets=9, longest=500)
@@ -46,7 +59,7 @@ def verdict(
     time: Timeline = TIME,
     flight_ms: float = 5,
     tcp: TcpReport | None = TCP,
-) -> DrillVerdict:
+) -> StreamVerdict:
     return judge_drill(replace(DRILL, bounds=bounds), report(lost, flight_ms=flight_ms, tcp=tcp), time)
 
 
@@ -118,7 +131,7 @@ def test_back_before_the_repair_is_no_negative_time() -> None:
 
 def test_loss_before_the_fault_proves_nothing() -> None:
     found = verdict(BOUNDS, [50, *during(1000, 1100)])
-    assert (found.verdict, found.reason) == ("inconclusive", "1 packets were lost before the fault")
+    assert (found.verdict, found.reason) == ("inconclusive", "1 packets were lost before the event")
 
 
 def test_what_was_under_way_when_the_fault_struck_is_lost_with_it() -> None:
@@ -129,7 +142,7 @@ def test_what_was_under_way_when_the_fault_struck_is_lost_with_it() -> None:
 
 @pytest.mark.parametrize(("bound", "word"), [(10, "pass"), (9, "fail"), (0, "fail")])
 def test_all_losses_are_counted_against_their_bound(bound: int, word: str) -> None:
-    bounds = replace(BOUNDS, restore_ms=None, lost=bound)
+    bounds = replace(BOUNDS, restore_ms=None, felt=replace(FREE, lost=bound))
     assert verdict(bounds, during(1000, 1100)).verdict == word
 
 
@@ -159,7 +172,7 @@ def test_a_stream_or_a_tap_that_was_not_whole_proves_nothing() -> None:
 
 def test_a_stream_that_never_ran_proves_nothing() -> None:
     empty = StreamReport(True, (), (), TCP, ((), (), (), (), ()))
-    bounds = replace(BOUNDS, restore_ms=None, lost=0)
+    bounds = replace(BOUNDS, restore_ms=None, felt=replace(FREE, lost=0))
     assert judge_drill(replace(DRILL, bounds=bounds), empty, TIME).verdict == "inconclusive"
 
 
@@ -176,8 +189,8 @@ def test_a_stream_that_arrived_only_after_the_fault_proves_nothing() -> None:
 
 
 def test_a_drill_that_did_not_run_has_no_numbers() -> None:
-    found = not_run(DRILL, "no")
-    assert (found.verdict, found.lost, found.restored_ms, found.tcp) == ("inconclusive", None, None, "")
+    found = drill_not_run(DRILL, "no")
+    assert (found.verdict, found.lost, found.restored_ms, found.tcp) == ("inconclusive", None, None, None)
 
 
 def test_a_lab_that_did_not_recover_fails_its_drill() -> None:
@@ -190,15 +203,15 @@ def test_a_lab_that_did_not_recover_fails_its_drill() -> None:
 
 def test_a_connection_that_had_to_survive_and_broke_fails() -> None:
     broken = replace(TCP, intact=False, reason="reset")
-    bounds = replace(BOUNDS, tcp_survives=True)
+    bounds = replace(BOUNDS, felt=Felt())
     assert verdict(bounds, tcp=TCP).verdict == "pass"
     assert verdict(bounds, tcp=broken).reason == "the TCP connection did not survive: reset"
-    assert verdict(bounds, tcp=broken).tcp == "broken, longest stall 130 ms"
+    assert verdict(bounds, tcp=broken).tcp == broken
     assert verdict(BOUNDS, tcp=broken).verdict == "pass"
 
 
 def test_a_connection_that_never_ran_did_not_survive() -> None:
-    assert verdict(replace(BOUNDS, tcp_survives=True), tcp=None).verdict == "inconclusive"
+    assert verdict(replace(BOUNDS, felt=Felt()), tcp=None).verdict == "inconclusive"
     assert verdict(BOUNDS, tcp=None).verdict == "pass"
 
 
@@ -207,9 +220,12 @@ def test_a_connection_that_never_ran_did_not_survive() -> None:
 
 def test_duplicates_and_disorder_are_counted() -> None:
     whole = report()
+    bounds = replace(BOUNDS, felt=replace(FREE, duplicated=0, reordered=0))
+    drill = replace(DRILL, bounds=bounds)
     shuffled = (*whole.received[:10], whole.received[11], whole.received[10], whole.received[11], *whole.received[12:])
-    found = judge_drill(DRILL, replace(whole, received=shuffled), TIME)
+    found = judge_drill(drill, replace(whole, received=shuffled), TIME)
     assert (found.duplicated, found.reordered, found.lost) == (1, 1, 0)
+    assert found.reason == "1 packets arrived twice, bound 0; 1 packets were overtaken, bound 0"
 
 
 # ---- what was seen in each part
@@ -262,3 +278,133 @@ def test_counted_from_the_repair_there_is_no_switching() -> None:
 
 def test_switching_ends_with_the_repair_at_the_latest() -> None:
     assert TIME.marks(replace(BOUNDS, restore_ms=60_000)) == (1000, 3000, 3000, 3500)
+
+
+# ---- how long nothing came
+
+
+def test_the_longest_gap_is_held_against_its_bound() -> None:
+    bounds = replace(BOUNDS, felt=replace(FREE, gap_ms=160))
+    assert verdict(bounds, during(1000, 1150)).verdict == "pass"
+    assert verdict(bounds, during(1000, 1160)).reason == "170 ms without a packet, bound 160"
+
+
+def test_a_pause_of_the_sender_is_no_gap() -> None:
+    paused = tuple(at + (500 if i >= 200 else 0) for i, at in enumerate(SENT))
+    received = tuple((float(i), at + 5) for i, at in enumerate(paused))
+    found = judge_drill(DRILL, replace(report(), sent=paused, received=received), TIME)
+    assert found.longest_gap_ms is not None
+    assert found.longest_gap_ms <= 20
+
+
+def test_the_time_derived_from_the_loss_is_packets_over_rate() -> None:
+    assert verdict(BOUNDS, during(1000, 1150)).loss_derived_ms == 150
+
+
+# ---- a given number of packets
+
+
+@pytest.mark.parametrize("dropped", [None, 0, 2])
+def test_a_drop_of_another_number_than_asked_for_proves_nothing(dropped: int | None) -> None:
+    drill = replace(DRILL, fault=Drop((), 1), bounds=replace(BOUNDS, restore_ms=None, felt=replace(FREE, lost=1)))
+    assert judge_drill(drill, report([150]), replace(TIME, dropped=1)).verdict == "pass"
+    assert judge_drill(drill, report([150]), replace(TIME, dropped=dropped)).verdict == "inconclusive"
+
+
+# ---- the way
+
+
+FIRST = ("pc/lan", "gw/lan", "gw/t1", "web/app")
+SECOND = ("pc/lan", "gw/lan", "gw/t2", "web/app")
+THERE_AND_BACK = (Way(0, 99, 100, FIRST), Way(115, 309, 195, SECOND), Way(310, 499, 190, FIRST))
+
+
+def test_the_way_is_told_for_each_part_with_the_devices_that_differ() -> None:
+    found = judge_drill(DRILL, replace(report(during(1000, 1150)), ways=THERE_AND_BACK), TIME)
+    assert found.way == {
+        "before": "pc > gw (t1) > web",
+        "meanwhile": "pc > gw (t2) > web",
+        "after": "pc > gw (t1) > web",
+    }
+    assert found.path_changes == 2
+
+
+def test_changes_of_the_path_are_held_against_their_bound() -> None:
+    drill = replace(DRILL, bounds=replace(BOUNDS, felt=replace(FREE, path_changes=1)))
+    changed = replace(report(during(1000, 1150)), ways=THERE_AND_BACK)
+    assert judge_drill(drill, changed, TIME).reason == "2 changes of the path, bound 1"
+    steady = replace(changed, ways=(Way(0, 499, 485, FIRST),))
+    assert judge_drill(drill, steady, TIME).verdict == "pass"
+
+
+def test_a_way_that_nobody_saw_proves_no_steadiness() -> None:
+    drill = replace(DRILL, bounds=replace(BOUNDS, felt=replace(FREE, path_changes=0)))
+    assert judge_drill(drill, report(during(1000, 1150)), TIME).verdict == "inconclusive"
+
+
+def test_the_course_is_counted_from_the_first_packet_and_names_what_happened() -> None:
+    course = verdict(BOUNDS, during(1000, 1150)).course
+    assert course is not None
+    assert (course.sent_ms[100], course.arrived_ms[99], course.arrived_ms[100]) == (1000, 995, None)
+    assert [(event.at_ms, event.what) for event in course.events] == [
+        (1000, "link_down wan"),
+        (1150, "restored"),
+        (3000, "repair"),
+    ]
+
+
+# ---- live changes: begun at 1000, done at 1100, undone from 3000 to 3100, recovered at 3500 ms
+
+
+CHANGE = Change("C1", "a claim", TRAFFIC, "t1.weight: 0", Felt(lost=0), 500, (), Part(), Part(), Part(), Part())
+CHANGED = Changeline(1000, 1100, 3000, 3100, 3500)
+TRUE = Verdict("C1-1", "", "pass", "ok", "ok")
+
+
+def changed(
+    lost: Iterable[int] = (), *, reach_ms: float | None = 120, then: tuple[Verdict, ...] = (TRUE,)
+) -> StreamVerdict:
+    return judge_change(CHANGE, report(lost), CHANGED, reach_ms, then)
+
+
+def test_a_change_that_nobody_feels_passes() -> None:
+    found = changed()
+    assert (found.kind, found.verdict, found.lost, found.reach_ms) == ("change", "pass", 0, 120)
+
+
+@pytest.mark.parametrize("at", [1010, 2000, 3050])
+def test_a_packet_lost_by_the_change_or_by_its_undoing_is_lost(at: int) -> None:
+    assert changed([at // 10]).reason == "1 packets lost, bound 0"
+
+
+def test_what_is_true_too_late_fails_and_says_when() -> None:
+    assert changed(reach_ms=620).reason == "true 620 ms after the change, bound 500 ms"
+
+
+def test_what_is_not_true_after_the_change_fails_it() -> None:
+    false = replace(TRUE, verdict="fail", reason="expected ok, got no_route")
+    assert changed(then=(TRUE, false)).reason == "C1-1 after the change: expected ok, got no_route"
+
+
+def test_what_is_not_proved_after_the_change_proves_nothing() -> None:
+    doubtful = replace(TRUE, verdict="inconclusive", reason="no control")
+    assert changed(then=(doubtful,)).verdict == "inconclusive"
+
+
+def test_a_connection_that_breaks_during_a_change_fails_it() -> None:
+    broken = replace(report(), tcp=replace(TCP, intact=False, reason="reset"))
+    assert judge_change(CHANGE, broken, CHANGED, None, ()).reason == "the TCP connection did not survive: reset"
+
+
+def test_a_change_that_did_not_run_has_no_numbers() -> None:
+    found = change_not_run(CHANGE, "no")
+    assert (found.kind, found.verdict, found.lost, found.reach_ms) == ("change", "inconclusive", None, None)
+
+
+@pytest.mark.parametrize("part", ["before", "changed", "after"])
+def test_what_must_be_seen_in_a_part_of_a_change_must_be_seen_there(part: str) -> None:
+    parts = ("before", "changing", "changed", "undoing", "after")
+    change = replace(CHANGE, **{part: Part((Sight("wan", "esp"),), ())})  # type: ignore[arg-type]
+    for other in parts:
+        seen = replace(report(), parts=tuple((FLOW,) if name == other else () for name in parts))
+        assert judge_change(change, seen, CHANGED, None, ()).verdict == ("pass" if other == part else "fail")

@@ -1,0 +1,180 @@
+"""From a fault as written to the devices, programs and associations that it breaks.
+
+The two ends of a plug are a device of the node and a port of the segment: what the node sends arrives at the port. A
+fault of a whole link concerns its ports; one of a single side of a node, written `gw.isp1`, both ends of its plug.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never, cast
+
+from labctl.description.drills import (
+    BlackholeSpec,
+    DegradeSpec,
+    DropSpec,
+    FaultSpec,
+    FlapSpec,
+    FreezeSpec,
+    KillSpec,
+    LinkDownSpec,
+    OneWaySpec,
+    RekeySpec,
+    ZoneOffSpec,
+)
+from labctl.model.network import FRESH_SPI, Network, Plug, device_name
+from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Port, Proto, Rekey
+from labctl.plan.objects import Plan, Process, Shaper, XfrmState
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Resolves the faults of a description; they are sound: `labctl.probes.refusals_faults` has said so.
+
+    `time_scale` stretches how long a flap is down and up.
+    """
+
+    net: Network
+    plan: Plan
+    time_scale: int = 1
+
+    def resolve(self, spec: FaultSpec) -> Fault:
+        """The fault, ready to be put in."""
+        match spec:
+            case LinkDownSpec(link=link):
+                return LinkDown(_ports(plugs_of(self.net, link)))
+            case FlapSpec(link=link):
+                ports = _ports(plugs_of(self.net, link))
+                return Flap(ports, spec.times, spec.down * self.time_scale, spec.up * self.time_scale)
+            case ZoneOffSpec(zone=zone):
+                return LinkDown(
+                    _ports([each for each in self.net.plugs if self.net.segments[each.segment].zone == zone])
+                )
+            case BlackholeSpec(link=link):
+                return Blackhole(self._silenced(link), cast(Proto, spec.proto))
+            case OneWaySpec(link=link, source=source):
+                sender = [each for each in plugs_of(self.net, link) if each.node == source]
+                return Blackhole(_ports(sender), cast(Proto, spec.proto))
+            case DropSpec(link=link):
+                return Drop(self._silenced(link), spec.packets, cast(Proto, spec.proto))
+            case DegradeSpec():
+                return self._degrade(spec)
+            case KillSpec(node=node, program=program):
+                return Kill(self._programs(node, program), () if program else self._devices(node))
+            case FreezeSpec(node=node, program=program):
+                return Freeze(self._programs(node, program), () if program else self._devices(node))
+            case RekeySpec(connection=connection):
+                return self._rekey(connection)
+            case _:
+                assert_never(spec)
+
+    def _silenced(self, link: str) -> tuple[Port, ...]:
+        """Where packets arrive: from the nodes at the ports of the link; to a node, where only its side is meant."""
+        plugs = plugs_of(self.net, link)
+        return (*_ports(plugs), *(_device(each) for each in plugs if is_side(self.net, link)))
+
+    def _degrade(self, spec: DegradeSpec) -> Degrade:
+        """What the link sends to its nodes gets worse, so that a packet meets it once; of a side, what it sends too."""
+        plugs = shaped(self.net, spec.link)
+        ports = [(_port(plug), plug) for plug in plugs]
+        ports += [(_device(plug), plug) for plug in plugs if is_side(self.net, spec.link)]
+        planned = {each.identity: each for each in self.plan.objects if isinstance(each, Shaper)}
+        usual, worse = [], []
+        for port, plug in ports:
+            mtu = self.net.segments[plug.segment].mtu
+            now = planned.get((port.namespace, port.device), Shaper(port.namespace, port.device, mtu=mtu))
+            usual += [now] if now.identity in planned else []
+            delay, jitter = now.delay_ms + spec.delay, now.jitter_ms + spec.jitter
+            worse.append(replace(now, delay_ms=delay, jitter_ms=jitter, loss_percent=float(spec.loss)))
+        return Degrade(tuple(usual), tuple(worse))
+
+    def _programs(self, node: str, name: str) -> tuple[Process, ...]:
+        """The programs of a node, or the one called `name`."""
+        every = (each for each in self.plan.objects if isinstance(each, Process) and each.namespace == node)
+        return tuple(each for each in every if name in ("", each.name))
+
+    def _devices(self, node: str) -> tuple[Port, ...]:
+        """The devices by which a node hangs on others; its tunnels go by these."""
+        net = self.net
+        return (
+            *(_device(plug) for plug in net.plugs if plug.node == node),
+            *(Port(node, wire.a_device) for wire in net.wires if wire.a == node),
+            *(Port(node, wire.b_device) for wire in net.wires if wire.b == node),
+        )
+
+    def _rekey(self, connection: str) -> Rekey:
+        esp = next(each for each in self.net.esps if each.name == device_name(connection))
+        states = (each for each in self.plan.objects if isinstance(each, XfrmState) and each.if_id == esp.number)
+        old = tuple(each for each in states if each.namespace in (esp.a.node, esp.b.node))
+        return Rekey(old, tuple(replace(each, spi=each.spi | FRESH_SPI, key=f"{each.key}.fresh") for each in old))
+
+
+def in_words(spec: FaultSpec) -> str:
+    """The fault for reports: `link_down isp1`, `drop 1 esp on isp1`."""
+    match spec:
+        case LinkDownSpec():
+            return f"link_down {spec.link}"
+        case BlackholeSpec():
+            return f"blackhole {_flow(spec.proto)}{spec.link}"
+        case OneWaySpec():
+            return f"one_way {_flow(spec.proto)}{spec.link} from {spec.source}"
+        case KillSpec():
+            return f"kill {_part(spec.program)}{spec.node}"
+        case FreezeSpec():
+            return f"freeze {_part(spec.program)}{spec.node}"
+        case RekeySpec():
+            return f"rekey {spec.connection}"
+        case DropSpec():
+            what = spec.proto or ("packet" if spec.packets == 1 else "packets")
+            return f"drop {spec.packets} {what} on {spec.link}"
+        case DegradeSpec():
+            parts = (("delay", spec.delay, "ms"), ("jitter", spec.jitter, "ms"), ("loss", spec.loss, "%"))
+            worse = ", ".join(f"{what} {much} {unit}" for what, much, unit in parts if much)
+            return f"degrade {spec.link}: {worse}"
+        case FlapSpec():
+            return f"flap {spec.link} {spec.times} times"
+        case ZoneOffSpec():
+            return f"zone_off {spec.zone}"
+        case _:
+            assert_never(spec)
+
+
+def _flow(proto: str) -> str:
+    return f"{proto} on " if proto else ""
+
+
+def _part(program: str) -> str:
+    return f"{program} of " if program else ""
+
+
+def plugs_of(net: Network, link: str) -> list[Plug]:
+    """What is plugged into a link, or the one plug of a side of a node."""
+    spots = {(spot.namespace, spot.device) for spot in net.spots.get(link, [])}
+    return [each for each in net.plugs if (each.segment, device_name(each.node)) in spots]
+
+
+def shaped(net: Network, link: str) -> list[Plug]:
+    """The plugs at which a link gets worse: not that of an internet's own router, which its customers lie beyond."""
+    return [each for each in plugs_of(net, link) if each.node != link]
+
+
+def is_side(net: Network, link: str) -> bool:
+    """Whether `link` is one side of a node rather than a link that nodes share."""
+    return any(spot.direction == "both" for spot in net.spots.get(link, []))
+
+
+def zones(net: Network) -> tuple[str, ...]:
+    """The availability zones that have a subnet."""
+    return tuple(sorted({each.zone for each in net.segments.values()} - {""}))
+
+
+def _ports(plugs: list[Plug]) -> tuple[Port, ...]:
+    return tuple(_port(each) for each in plugs)
+
+
+def _port(plug: Plug) -> Port:
+    return Port(plug.segment, device_name(plug.node))
+
+
+def _device(plug: Plug) -> Port:
+    return Port(plug.node, plug.device)
