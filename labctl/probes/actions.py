@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from labctl.probes.actions_dialogue import tcp, udp
+from labctl.probes.actions_dns import dns
+from labctl.probes.actions_flows import flows
+from labctl.probes.actions_http import http
+from labctl.probes.actions_rate import rate
 from labctl.probes.actions_raw import inject, ping
-from labctl.probes.actions_transport import dns, tcp, udp
+from labctl.probes.actions_trace import trace
 from labctl.probes.attempt import Attempt
-from labctl.probes.wire import Action, Dns, Inject, Ping, Reply, Tcp, Udp
+from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Reply, Tcp, Trace, Udp
 
 
 def perform(attempt: Attempt, action: Action) -> Reply:
@@ -21,6 +26,14 @@ def perform(attempt: Attempt, action: Action) -> Reply:
             return udp(attempt, action)
         case Ping():
             return ping(attempt, action)
+        case Http():
+            return http(attempt, action)
+        case Trace():
+            return trace(attempt, action)
+        case Rate():
+            return rate(attempt, action)
+        case Flows():
+            return flows(attempt, action)
         case Inject():
             return inject(attempt, action)
         case _:

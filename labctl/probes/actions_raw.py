@@ -48,7 +48,7 @@ def ping(attempt: Attempt, action: Ping) -> Reply:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE if action.df else _PMTUDISC_DONT)
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         attempt.begin()
-        for until in (attempt.left() / 2, 0.0) if action.df else (0.0,):
+        for until in (attempt.left() - attempt.due() / 2, 0.0) if action.df else (0.0,):
             refusal = _request(attempt, sock, message, action.to)
             reply = refusal or _heard(attempt, ears, message, action.to, until)
             if reply is not None:
@@ -78,8 +78,8 @@ def _own_mtu(sock: socket.socket) -> int:
 
 def _heard(attempt: Attempt, ears: IcmpListener, message: bytes, to: IPv4Address, until: float) -> Reply | None:
     """The answer or the ICMP error, if either comes while more than `until` seconds are left."""
-    while attempt.left() > until:
-        wait(attempt.left() - until, ears.socket)
+    for seconds in attempt.rounds(until):
+        wait(seconds, ears.socket)
         for source, said in ears.messages():
             if said[:1] == bytes([_ECHO_REPLY]) and said[4:8] == message[4:8] and source == str(to):
                 if said[8:] == message[8:]:

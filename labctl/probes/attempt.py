@@ -52,13 +52,17 @@ def pattern(marker: bytes, size: int) -> bytes:
 
 
 class Attempt:
-    """A probe on its way. The clock starts with `begin`, at the first packet."""
+    """A probe on its way. The clock starts with `begin`, at the first packet.
 
-    def __init__(self, namespace: Path, marker: bytes, timeout_ms: int) -> None:
+    An answer is due within `timeout_ms`; for `late_ms` longer it is waited for, to be told from silence.
+    """
+
+    def __init__(self, namespace: Path, marker: bytes, timeout_ms: int, late_ms: int = 0) -> None:
         self.namespace = namespace
         self.marker = marker
         self.own: set[tuple[int, int, int]] = set()
-        self._timeout_s = timeout_ms / 1000
+        self._due_s = timeout_ms / 1000
+        self._late_s = late_ms / 1000
         self._started: float | None = None
 
     def begin(self) -> None:
@@ -66,11 +70,26 @@ class Attempt:
         if self._started is None:
             self._started = time.monotonic()
 
+    def due(self) -> float:
+        """Seconds in which an answer is in time; never below 0."""
+        return max(0.0, self._remaining())
+
     def left(self) -> float:
         """Seconds until the probe is over; never below 0."""
-        if self._started is None:
-            return self._timeout_s
-        return max(0.0, self._started + self._timeout_s - time.monotonic())
+        return max(0.0, self._remaining() + self._late_s)
+
+    def rounds(self, until: float = 0.0) -> Iterator[float]:
+        """How long to wait for something before each look at what has come, until `until` seconds are left.
+
+        The last look is after that: an answer that came while this process was held up is no silence.
+        """
+        seconds = 1.0
+        while seconds > 0:
+            seconds = self.left() - until
+            yield max(0.0, seconds)
+
+    def _remaining(self) -> float:
+        return self._due_s if self._started is None else self._started + self._due_s - time.monotonic()
 
     def reply(self, outcome: Outcome, reason: str, **more: Any) -> Reply:
         """The answer, timed from the first packet to now."""
@@ -124,7 +143,7 @@ class Complaint:
 
 def _meaning(said: Complaint) -> tuple[Outcome, str]:
     if said.type != UNREACHABLE:
-        return "no_route", "time exceeded in transit"
+        return "expired", "time exceeded in transit"
     words = _WORDS.get(said.code, f"unreachable, code {said.code}")
     if said.code in _PROHIBITED:
         return "prohibited", words

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from labctl.probes.packets import Identity, describe, ports
+from labctl.probes.packets import Identity, describe, dissect, ports
+from labctl.probes.ways import Track
 from labctl.probes.wire import Flow, Tap
 
 Own = frozenset[tuple[int, int, int]]
@@ -32,12 +33,38 @@ class Series:
 Frames = dict[Identity, Series]
 
 
+class Watch:
+    """Sorts the frames of one tap, of link type `link`, by flow, and looks for the marker."""
+
+    __slots__ = ("_link", "_marker", "frames")
+
+    def __init__(self, marker: bytes, link: int) -> None:
+        self.frames: Frames = {}
+        self._marker, self._link = marker, link
+
+    def take(self, data: bytes, at_ns: int, leaving: bool) -> None:
+        """A frame that begins with `data`, as it passed at this instant."""
+        identity, length, hop_limit = dissect(data, self._link)
+        series = self.frames.get(identity)
+        if series is None:
+            series = self.frames[identity] = Series(hop_limit)
+        series.times.append(at_ns / 1e6)
+        series.lengths.append(length)
+        series.flags.append((self._marker in data) * MARKED | leaving * OUTGOING)
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The frames at each tap. `fault` says what makes it no evidence; "" where it is sound."""
+    """The frames at each tap. `fault` says what makes it no evidence; "" where it is sound.
+
+    `tracks` are the numbered packets at each tap that took those alone, by the tap's name; `track_fault` says what else
+    makes them no evidence of a way.
+    """
 
     taps: tuple[tuple[Tap, Frames], ...]
     fault: str
+    tracks: tuple[tuple[str, Track], ...] = ()
+    track_fault: str = ""
 
     def parts(self, own: Own, marks_ms: Sequence[float] = ()) -> tuple[tuple[Flow, ...], ...]:
         """The flows between the marks, one tuple a part: one more than there are marks."""

@@ -20,16 +20,22 @@ _ETHERTYPE_IPV4 = b"\x08\x00"
 _ETHERTYPE_ARP = b"\x08\x06"
 _NOT_IP = 0x10000  # an identity's protocol above this is an EtherType
 _ARP = _NOT_IP | 0x0806
+_ETHERTYPE_BRIDGED = b"\x65\x58"  # a whole Ethernet frame (RFC 8926 section 3.4)
+_GENEVE = b"\x17\xc1"  # UDP port 6081
 _DEPTH = 8  # a packet in a packet in a packet...: deeper is no tunnel but an attack on the stack
 
 
 class Identity(NamedTuple):
-    """What packets of one flow have in common: protocol, both addresses, ports or type or SPI, the packet inside."""
+    """What packets of one flow have in common: protocol, both addresses, ports or type or SPI, the packet inside.
+
+    `vni` is the virtual network of a Geneve packet, -1 for others.
+    """
 
     protocol: int
     addresses: bytes
     selector: bytes = b""
     inner: Identity | None = None
+    vni: int = -1
 
 
 class Packet(NamedTuple):
@@ -60,7 +66,10 @@ def _ipv4(data: bytes, at: int, depth: int) -> Identity | None:
         return Identity(protocol, addresses)
     body = at + (data[at] & 15) * 4
     if protocol in (TCP, UDP, ESP):
-        return Identity(protocol, addresses, data[body : body + 4])
+        selector = data[body : body + 4]
+        if protocol == UDP and depth and selector[2:] == _GENEVE:
+            return Identity(protocol, addresses, selector, *_inside_geneve(data, body + 8, depth - 1))
+        return Identity(protocol, addresses, selector)
     if protocol == ICMP:
         quotes = depth and len(data) > body and data[body] in _ICMP_ERRORS
         inner = _ipv4(data, body + 8, depth - 1) if quotes else None
@@ -77,6 +86,17 @@ def _inside_gre(data: bytes, at: int, depth: int) -> Identity | None:
     flags = data[at]
     options = bool(flags & 0xC0) + bool(flags & 0x20) + bool(flags & 0x10)
     return _ipv4(data, at + 4 + 4 * options, depth)
+
+
+def _inside_geneve(data: bytes, at: int, depth: int) -> tuple[Identity | None, int]:
+    """The packet inside and the virtual network; RFC 8926 section 3.4: version 0, options in words of four bytes."""
+    if len(data) < at + 8 or data[at] >> 6:
+        return None, -1
+    vni = int.from_bytes(data[at + 4 : at + 7], "big")
+    inside, kind = at + 8 + (data[at] & 0x3F) * 4, data[at + 2 : at + 4]
+    if kind == _ETHERTYPE_BRIDGED:
+        kind, inside = data[inside + 12 : inside + 14], inside + 14
+    return (_ipv4(data, inside, depth) if kind == _ETHERTYPE_IPV4 else None), vni
 
 
 def _other(frame: bytes, link: int) -> Identity:
@@ -103,13 +123,14 @@ def describe(identity: Identity, tap: str, namespace: str, device: str) -> Flow:
         tap=tap,
         namespace=namespace,
         device=device,
-        proto=_protocol(identity.protocol),
+        proto="geneve" if identity.vni >= 0 else _protocol(identity.protocol),
         src=source,
         dst=destination,
         sport=sport,
         dport=dport,
         icmp="/".join(map(str, identity.selector)) if identity.protocol == ICMP else "",
         spi=int.from_bytes(identity.selector, "big") if identity.protocol == ESP else 0,
+        vni=identity.vni,
         inner=describe(identity.inner, tap, namespace, device) if identity.inner else None,
     )
 

@@ -1,7 +1,7 @@
 """The prober: `python -m labctl.probes.prober LAB [RUN NETNS]`, requests on standard input, answers on standard output.
 
-It imports scapy once and keeps its packet sockets from probe to probe. It ends with its standard input, and with the
-thread that started it.
+It imports scapy once, and keeps its packet sockets and what it knows of the nodes from probe to probe. It ends with its
+standard input, and with the thread that started it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -20,11 +21,11 @@ from typing import assert_never
 from labctl.codec import decode, encode
 from labctl.errors import LabError
 from labctl.kernel.paths import Paths
-from labctl.probes.actions import perform
-from labctl.probes.attempt import Attempt
-from labctl.probes.capture import Captures, devices
+from labctl.probes.capture import Captures
+from labctl.probes.outlets import Outlets
 from labctl.probes.streams import Stream
-from labctl.probes.wire import Probe, Reply, Request, Response, StartStream, StopStream, Tap
+from labctl.probes.tries import carry_out
+from labctl.probes.wire import Inject, Probe, Reply, Request, Response, SaveFrames, StartStream, StopStream, Tap
 
 SOURCE = "source"
 """The name of the taps that the prober adds on every device of the sender, to see the probe leave."""
@@ -38,6 +39,7 @@ class Prober:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._captures = Captures(paths)
+        self._outlets = Outlets(paths)
         self._stream: Stream | None = None
 
     def close(self) -> None:
@@ -45,6 +47,7 @@ class Prober:
         if self._stream is not None:
             self._stream.close()
         self._captures.close()
+        self._outlets.close()
 
     def answer(self, request: Request) -> Response:
         """What came of `request`. LabError and OSError pass through."""
@@ -55,21 +58,21 @@ class Prober:
                 return self._start(request)
             case StopStream():
                 return self._stop(request)
+            case SaveFrames():
+                return self._captures.save(Path(request.directory))
             case _:
                 assert_never(request)
 
     def _probe(self, probe: Probe) -> Reply:
-        marker = probe.marker.encode()
-        namespace = self._paths.namespace(probe.node)
-        attempt = Attempt(namespace, marker, probe.timeout_ms)
-        implicit = tuple(Tap(SOURCE, probe.node, device) for device in devices(namespace))
-        recording = self._captures.record((*probe.taps, *implicit), marker)
+        source = tuple(Tap(SOURCE, probe.node, device) for device in self._outlets.of(probe.node))
+        recording = self._captures.record((*probe.taps, *source), probe.marker.encode())
         try:
-            reply = perform(attempt, probe.action)
-            time.sleep(max(probe.linger_ms / 1000, attempt.left() if probe.expect_silence else 0.0))
+            reply, attempts = carry_out(self._paths.namespace(probe.node), probe)
+            due = attempts[0].due() if _needs_all_the_time(probe, reply) else 0.0
+            time.sleep(max(probe.linger_ms / 1000, due))
         finally:
             evidence = recording.stop()
-        own = frozenset(attempt.own)
+        own = frozenset().union(*(attempt.own for attempt in attempts))
         return replace(
             reply,
             ready=not evidence.fault,
@@ -91,6 +94,14 @@ class Prober:
         return stream.stop(request)
 
 
+def _needs_all_the_time(probe: Probe, reply: Reply) -> bool:
+    """Whether the taps must go on after the action: nobody answers a forged packet, so that none tells it has arrived.
+
+    An answer tells that what led to it has passed the taps: a frame is captured before it goes on.
+    """
+    return probe.expect_silence or (isinstance(probe.action, Inject) and reply.outcome == "ok")
+
+
 def serve(prober: Prober, lines: Iterable[str], write: Callable[[str], None]) -> None:
     """Answer line by line until there are no more."""
     for line in lines:
@@ -110,6 +121,8 @@ def _answer(prober: Prober, line: str) -> Response:
 def main(arguments: Sequence[str]) -> None:
     """Serve the lab that the arguments name until standard input ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a tap each for hundreds of links
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started it, who then closes standard input
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints goes to standard error: answers alone go out

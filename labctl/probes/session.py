@@ -21,7 +21,7 @@ import labctl
 from labctl.codec import decode, encode
 from labctl.errors import ProbeError
 from labctl.kernel.paths import Paths
-from labctl.probes.wire import Probe, Reply, Request, StartStream, StopStream, StreamReport
+from labctl.probes.wire import Probe, Reply, Request, Saved, SaveFrames, StartStream, StopStream, StreamReport
 
 _START_S = 90.0  # scapy takes 0.2 s to import, but 16 s on an emulated processor
 _SLACK_S = 20.0  # beyond the time that a request itself takes
@@ -79,7 +79,7 @@ class Session:
 
     def probe(self, probe: Probe) -> Reply:
         """What `probe` found. ProbeError: the prober died, is late or answers nonsense."""
-        return self._reply(probe, (probe.timeout_ms + probe.linger_ms) / 1000)
+        return self._reply(probe, (probe.timeout_ms + probe.late_ms + probe.linger_ms) / 1000)
 
     def start_stream(self, request: StartStream) -> None:
         """Start a stream; on return both ends and the taps listen and the first packet was sent. ProbeError as above,
@@ -96,6 +96,13 @@ class Session:
         if isinstance(answer, StreamReport):
             return answer
         raise ProbeError(f"the stream could not be reported: {answer.reason}")
+
+    def save(self, directory: Path) -> Saved:
+        """Write what the last probe or stream captured to `directory`. ProbeError as above, and where it cannot be."""
+        answer = self._decoded(Reply | Saved, self._ask(SaveFrames(str(directory.absolute())), 0.0))
+        if isinstance(answer, Saved):
+            return answer
+        raise ProbeError(answer.reason)
 
     def close(self) -> None:
         """End the prober; safe to call twice."""
