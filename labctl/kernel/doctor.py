@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labctl.kernel import scratch
+from labctl.kernel import budget, scratch
 from labctl.kernel.host import Kernel, kernel, user_namespaces
 from labctl.plan.needs import MEANS, Mechanism
 
@@ -66,11 +66,17 @@ _TRIALS: dict[Mechanism, scratch.Trial] = {
     "esp-aes256-cbc-sha1": _cbc(32, "sha1", 20, 96),
     "esp-aes256-cbc-sha256": _cbc(32, "sha256", 32, 128),
     "netem": _commands("tc qdisc add dev lo root netem delay 5ms 1ms"),
+    "tbf": _commands("tc qdisc add dev lo root tbf rate 1mbit burst 2000 limit 15000"),
     "clsact": _commands("tc qdisc add dev lo clsact"),
     "clsact-u32": _commands(
         "tc qdisc add dev lo clsact",
         "tc filter add dev lo ingress protocol all prio 1 u32 match u32 0 0 action drop",
     ),
+    "clsact-bpf": [
+        *_commands("tc qdisc add dev lo clsact"),
+        ([*"tc filter add dev lo ingress bpf da bytecode".split(), "1,6 0 0 0"], ""),
+        ([sys.executable, "-I", budget.__file__], ""),
+    ],
     "iptables": _rules("filter", ":FORWARD DROP [0:0]", "-A FORWARD -i lo -j ACCEPT"),
     "iptables-nat": _rules(
         "nat",

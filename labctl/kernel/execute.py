@@ -7,13 +7,14 @@ means waits until they are through.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Protocol, assert_never
 
 from labctl.errors import KernelError, StateError
-from labctl.kernel import iptables, links, netlink, netns, routes, shaping, sysctl, xfrm
+from labctl.kernel import iptables, links, neighbours, netlink, netns, routes, shaping, sysctl, xfrm
 from labctl.kernel.netlink import Message
 from labctl.kernel.nodes import Nodes
 from labctl.kernel.paths import Paths
@@ -42,13 +43,16 @@ from labctl.plan.objects import (
 
 
 class ProcessKeeper(Protocol):
-    """Whoever starts and stops the programs of a lab. Stopping what does not run is fine."""
+    """Whoever starts, stops and changes the programs of a lab. Stopping what does not run is fine."""
 
     def start(self, process: Process) -> None:
         """Start `process` in its namespace."""
 
     def stop(self, process: Process) -> None:
         """Stop `process`; it is gone on return."""
+
+    def change(self, old: Process, new: Process) -> None:
+        """Make `old` go on as `new`, without losing what it knows of its clients and neighbours."""
 
 
 def execute(
@@ -57,15 +61,20 @@ def execute(
     keys: Mapping[str, bytes],
     keeper: ProcessKeeper,
     progress: Callable[[Step], None],
+    *,
+    drain_ms: float = 0.0,
 ) -> None:
     """Carry out `steps`; `progress` is told of each when its turn comes.
+
+    Before anything goes after other things came, `drain_ms` pass: what is still under way by it shall arrive.
 
     Stops at the first failure: KernelError names the object that was refused (perhaps of an earlier step, since
     messages travel together), HostError and StateError what the machine or the lab lacks. Deleting what is gone is
     no failure.
     """
     with Nodes(paths) as nodes:
-        executor = _Executor(paths, keys, keeper, nodes)
+        executor = _Executor(paths, keys, keeper, nodes, neighbours.moving(steps))
+        last: Step | None = None
         for is_new_namespace, group in groupby(steps, _makes_namespace):
             together = list(group)
             if is_new_namespace:
@@ -73,7 +82,10 @@ def execute(
             for step in together:
                 progress(step)
                 if not is_new_namespace:
+                    if drain_ms and isinstance(step, Delete) and not isinstance(last, Delete | None):
+                        executor.drain(drain_ms)
                     executor.take(step)
+                last = step
         executor.flush()
 
 
@@ -84,11 +96,19 @@ def _makes_namespace(step: Step) -> bool:
 class _Executor:
     """One run over the steps: the open sockets, and the messages that wait for one namespace (`_lane`)."""
 
-    def __init__(self, paths: Paths, keys: Mapping[str, bytes], keeper: ProcessKeeper, nodes: Nodes) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        keys: Mapping[str, bytes],
+        keeper: ProcessKeeper,
+        nodes: Nodes,
+        moving: neighbours.Moving,
+    ) -> None:
         self._paths = paths
         self._keys = keys
         self._keeper = keeper
         self._nodes = nodes
+        self._moving = moving
         self._lane = ("", netlink.ROUTE)
         self._waiting: list[Message] = []
 
@@ -129,6 +149,11 @@ class _Executor:
             name, family = self._lane
             self._nodes[name].connection(family).send(waiting)
 
+    def drain(self, ms: float) -> None:
+        """Have everything sent, and let time pass."""
+        self.flush()
+        time.sleep(ms / 1000)
+
     def _send(self, namespace: str, message: Message, family: int = netlink.ROUTE) -> None:
         if self._lane != (namespace, family):
             self.flush()
@@ -162,6 +187,9 @@ class _Executor:
                 self._create_tunnel(item, links.xfrm_interface(item, index))
             case Address():
                 self._send(item.namespace, routes.address(item, self._index(item.namespace, item.device)))
+                if item.address.ip in self._moving:
+                    self.flush()
+                    neighbours.forget(self._paths, self._nodes, [item.address.ip])
             case Route():
                 self._send(item.namespace, routes.route(item, self._optional_index(item.namespace, item.device)))
             case XfrmState():
@@ -172,7 +200,8 @@ class _Executor:
                 self.flush()
                 iptables.restore(self._paths.namespace(item.namespace), item)
             case Shaper():
-                self._send(item.namespace, shaping.netem(item, self._index(item.namespace, item.device)))
+                for message in shaping.shape(item, self._index(item.namespace, item.device)):
+                    self._send(item.namespace, message)
             case Process():
                 self.flush()
                 self._keeper.start(item)
@@ -240,7 +269,7 @@ class _Executor:
             case Ruleset():
                 iptables.clear(self._paths.namespace(where), item)
             case Shaper():
-                self._send(where, shaping.delete_netem(item, self._index(where, item.device)))
+                self._send(where, shaping.unshape(item, self._index(where, item.device)))
             case _:
                 assert_never(item)
 
@@ -251,15 +280,21 @@ class _Executor:
             self._nodes[namespace].forget(device)
 
     def _change(self, old: KernelObject, new: KernelObject) -> None:
-        self.flush()
         match old, new:
             case Namespace(), Namespace():
+                self.flush()
                 sysctl.forward(self._paths.namespace(new.name), forwarding=new.forwarding)
             case Ruleset(), Ruleset():
+                self.flush()
                 iptables.restore(self._paths.namespace(new.namespace), new, old)
+            case Process(), Process():
+                self.flush()
+                self._keeper.change(old, new)
             case Route(), Route():
                 index = self._optional_index(new.namespace, new.device)
                 self._send(new.namespace, routes.route(new, index, replace=True))
+            case XfrmPolicy(), XfrmPolicy():
+                self._send(new.namespace, xfrm.policy(new, replace=True), netlink.XFRM)
             case (Sysctl(), Sysctl()) | (Shaper(), Shaper()):
                 self._create(new)
             case Bridge(), Bridge():

@@ -1,6 +1,7 @@
 """Faults of the wire, put in and taken out again, each with the instants between which it happened.
 
-A fault is prepared first and takes effect by one message a port, so that its instants lie close together.
+A fault is prepared first and takes effect by one message a port, so that its instants lie close together. What takes
+it out goes on after a failure and tells of all in the end.
 """
 
 from __future__ import annotations
@@ -8,46 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from labctl.errors import KernelError, StateError
+from labctl.errors import KernelError, StateError, attempt_all
 from labctl.kernel import links, routes, shaping
 from labctl.kernel.netlink import Message
 from labctl.kernel.nodes import Nodes
 from labctl.kernel.paths import Paths
-from labctl.kernel.shaping import Proto
+from labctl.kernel.words import shapes
+from labctl.plan.faults import Blackhole, Degrade, Drop, Flap, LinkDown, Port, Proto
+from labctl.plan.objects import Shaper
 
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A device in a node of the lab."""
-
-    namespace: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkDown:
-    """The ports are administratively down. The far end of a veth loses its carrier: both neighbours notice."""
-
-    ports: tuple[Port, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Blackhole:
-    """What arrives at the ports is lost without a trace while their carrier stays; `proto` "": every frame.
-
-    A capture on the port still sees what is lost.
-    """
-
-    ports: tuple[Port, ...]
-    proto: Proto = ""
-
-
-Fault = LinkDown | Blackhole
+WireFault = LinkDown | Flap | Blackhole | Degrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,69 +35,129 @@ class Instant:
     after_ms: float
 
 
-def inject(paths: Paths, fault: Fault) -> Instant:
-    """Put `fault` in; it may be in already. KernelError names the port that refused, StateError a missing node."""
-    with Nodes(paths) as nodes:
-        match fault:
-            case LinkDown():
-                for port in fault.ports:
-                    _note_routes(nodes, paths, port)
-                return _apply(nodes, [(port, _state(port, up=False)) for port in fault.ports])
-            case Blackhole():
-                for port in fault.ports:
-                    index = _index(nodes, port)
-                    nodes[port.namespace].route.send([shaping.ingress_hook(index, _words("prepare", port), port)])
-                return _apply(nodes, [(port, _drop(nodes, port, fault.proto)) for port in fault.ports])
-            case _:
-                assert_never(fault)
+def inject(paths: Paths, fault: WireFault) -> Instant:
+    """Put `fault` in; it may be in already. KernelError names the port that refused, StateError a missing node.
 
-
-def repair(paths: Paths, fault: Fault) -> Instant:
-    """Take `fault` out; it may be out already, and every route that it cost is there again.
-
-    What `Blackhole` leaves is an empty filter hook (clsact), which changes nothing.
+    A flap is over on return; its instants are those of its first fall.
     """
     with Nodes(paths) as nodes:
         match fault:
-            case LinkDown():
-                changes = [(port, _state(port, up=True)) for port in fault.ports]
-                lost = [(port, each) for port in fault.ports for each in _noted_routes(paths, port)]
-                instant = _apply(nodes, changes + lost)
-                for port in fault.ports:
-                    _note(paths, port).unlink(missing_ok=True)
-                return instant
-            case Blackhole():
-                return _apply(nodes, [(port, _undrop(nodes, port, fault.proto)) for port in fault.ports])
+            case LinkDown(ports=ports):
+                return _fall(nodes, paths, ports)
+            case Flap():
+                return _flap(nodes, paths, fault)
+            case Blackhole(ports=ports, proto=proto):
+                _hook(nodes, ports)
+                return _strike(nodes, [(port.namespace, _drop(nodes, port, proto)) for port in ports])
+            case Degrade(worse=worse):
+                return _strike(nodes, [(each.namespace, one) for each in worse for one in _shape(nodes, each)])
             case _:
                 assert_never(fault)
 
 
-def _apply(nodes: Nodes, changes: Sequence[tuple[Port, Message]]) -> Instant:
-    connections = [(nodes[port.namespace].route, message) for port, message in changes]
-    before = time.monotonic() * 1000
+def repair(paths: Paths, fault: WireFault) -> Instant:
+    """Take `fault` out; it may be out already, and every route that it cost is there again.
+
+    What `Blackhole` leaves is an empty filter hook (clsact), which changes nothing. Of `Degrade`, nothing that was
+    under way is lost: it returns when that has arrived.
+    """
+    with Nodes(paths) as nodes:
+        match fault:
+            case LinkDown(ports=ports) | Flap(ports=ports):
+                return _rise(nodes, paths, ports)
+            case Blackhole(ports=ports, proto=proto):
+                return _mend(partial(_undrop, nodes, port, proto) for port in ports)
+            case Degrade():
+                return _recover(nodes, fault)
+            case _:
+                assert_never(fault)
+
+
+def show(paths: Paths, fault: Drop, program: int) -> Instant:
+    """Show what arrives at the ports of `fault` to a `Budget`'s program. KernelError where that is so already."""
+    with Nodes(paths) as nodes:
+        _hook(nodes, fault.ports)
+        messages = []
+        for port in fault.ports:
+            message = shaping.show(_index(nodes, port), fault.proto, program, _words("drop on", port), port)
+            messages.append((port.namespace, message))
+        return _strike(nodes, messages)
+
+
+def unshow(paths: Paths, fault: Drop) -> Instant:
+    """End what `show` began; it may be at its end already."""
+
+    def end(nodes: Nodes, port: Port) -> None:
+        message = shaping.unshow(_index(nodes, port), fault.proto, _words("repair", port), port)
+        nodes[port.namespace].route.send([message])
+
+    with Nodes(paths) as nodes:
+        return _mend(partial(end, nodes, port) for port in fault.ports)
+
+
+def _strike(nodes: Nodes, changes: Sequence[tuple[str, Message]]) -> Instant:
+    """Send each message to its namespace; the first refusal ends it."""
+    connections = [(nodes[namespace].route, message) for namespace, message in changes]
+    before = _now()
     for connection, message in connections:
         connection.send([message])
-    return Instant(before, time.monotonic() * 1000)
+    return Instant(before, _now())
+
+
+def _mend(acts: Iterable[Callable[[], object]]) -> Instant:
+    """Do every act, those after a failure too."""
+    before = _now()
+    attempt_all(acts)
+    return Instant(before, _now())
+
+
+def _now() -> float:
+    return time.monotonic() * 1000
+
+
+# -- carrier
+
+
+def _fall(nodes: Nodes, paths: Paths, ports: Sequence[Port]) -> Instant:
+    for port in ports:
+        _note_routes(nodes, paths, port)
+    return _strike(nodes, [(port.namespace, _state(port, up=False)) for port in ports])
+
+
+def _rise(nodes: Nodes, paths: Paths, ports: Sequence[Port]) -> Instant:
+    """Bring the ports up and give them their routes back, those of one port although another failed."""
+
+    def up(port: Port) -> None:
+        nodes[port.namespace].route.send([_state(port, up=True)])
+
+    def restore(port: Port) -> None:
+        nodes[port.namespace].route.send(_noted_routes(paths, port))
+
+    instant = _mend(partial(act, port) for act in (up, restore) for port in ports)
+    for port in ports:
+        _note(paths, port).unlink(missing_ok=True)
+    return instant
+
+
+def _flap(nodes: Nodes, paths: Paths, fault: Flap) -> Instant:
+    """Down and up by the clock: how long a change takes does not add up."""
+    falls = [_fall(nodes, paths, fault.ports)]
+    start_ms, cycle_ms = falls[0].before_ms, fault.down_ms + fault.up_ms
+    for i in range(fault.times):
+        if i:
+            _sleep_until(start_ms + i * cycle_ms)
+            falls.append(_fall(nodes, paths, fault.ports))
+        _sleep_until(start_ms + i * cycle_ms + fault.down_ms)
+        _rise(nodes, paths, fault.ports)
+    return falls[0]
+
+
+def _sleep_until(ms: float) -> None:
+    time.sleep(max(0.0, ms - _now()) / 1000)
 
 
 def _state(port: Port, *, up: bool) -> Message:
     return links.set_state(port.device, "up" if up else "down", _where(port), port)
-
-
-def _drop(nodes: Nodes, port: Port, proto: Proto) -> Message:
-    return shaping.drop(_index(nodes, port), proto, _words("blackhole", port), port)
-
-
-def _undrop(nodes: Nodes, port: Port, proto: Proto) -> Message:
-    return shaping.undrop(_index(nodes, port), proto, _words("repair", port), port)
-
-
-def _index(nodes: Nodes, port: Port) -> int:
-    try:
-        return nodes[port.namespace].index(port.device)
-    except KernelError as error:
-        reason = f"cannot reach {_where(port)}: {error.message}"
-        raise KernelError(reason, subject=port, errno=error.errno) from error
 
 
 def _note_routes(nodes: Nodes, paths: Paths, port: Port) -> None:
@@ -152,6 +189,70 @@ def _file_errors(file: Path) -> Iterator[Path]:
         yield file
     except (OSError, ValueError) as error:
         raise StateError(f"cannot use {file}: {error}") from error
+
+
+# -- silence
+
+
+def _hook(nodes: Nodes, ports: Sequence[Port]) -> None:
+    for port in ports:
+        hook = shaping.ingress_hook(_index(nodes, port), _words("prepare", port), port)
+        nodes[port.namespace].route.send([hook])
+
+
+def _drop(nodes: Nodes, port: Port, proto: Proto) -> Message:
+    return shaping.drop(_index(nodes, port), proto, _words("blackhole", port), port)
+
+
+def _undrop(nodes: Nodes, port: Port, proto: Proto) -> None:
+    message = shaping.undrop(_index(nodes, port), proto, _words("repair", port), port)
+    nodes[port.namespace].route.send([message])
+
+
+# -- quality
+
+
+def _recover(nodes: Nodes, fault: Degrade) -> Instant:
+    """Back to the usual; only when nothing is under way any more is a netem taken away, since that loses its queue."""
+    usual = {each.identity: each for each in fault.usual}
+    instant = _mend(partial(_calm, nodes, each, usual.get(each.identity)) for each in fault.worse)
+    longest_ms = max((each.delay_ms + each.jitter_ms for each in fault.worse), default=0.0)
+    _sleep_until(instant.after_ms + longest_ms)
+    attempt_all(partial(_settle, nodes, each, usual.get(each.identity)) for each in fault.worse)
+    return instant
+
+
+def _calm(nodes: Nodes, worse: Shaper, usual: Shaper | None) -> None:
+    """From now on everything is as usual, except that the netem of `worse` may stay, without effect."""
+    stays = usual is not None and "netem" in shapes(usual)
+    index = _device(nodes, worse.namespace, worse.device)
+    messages = shaping.shape(usual, index) if usual and stays else (shaping.calm(worse, index),)
+    nodes[worse.namespace].route.send(messages)
+
+
+def _settle(nodes: Nodes, worse: Shaper, usual: Shaper | None) -> None:
+    index = _device(nodes, worse.namespace, worse.device)
+    nodes[worse.namespace].route.send(shaping.shape(usual, index) if usual else (shaping.unshape(worse, index),))
+
+
+def _shape(nodes: Nodes, item: Shaper) -> Sequence[Message]:
+    return shaping.shape(item, _device(nodes, item.namespace, item.device))
+
+
+# -- places
+
+
+def _index(nodes: Nodes, port: Port) -> int:
+    return _device(nodes, port.namespace, port.device)
+
+
+def _device(nodes: Nodes, namespace: str, device: str) -> int:
+    try:
+        return nodes[namespace].index(device)
+    except KernelError as error:
+        port = Port(namespace, device)
+        reason = f"cannot reach {_where(port)}: {error.message}"
+        raise KernelError(reason, subject=port, errno=error.errno) from error
 
 
 def _where(port: Port) -> str:

@@ -46,14 +46,16 @@ def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
     """
     peer = _IFINFO.pack(0, 0, _index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
     master = b"" if a_master is None else u32(_IFLA_MASTER, a_master)
-    return _create(item, _end(item.a, item.mtu, a_fd), master, _info("veth", attribute(_VETH_INFO_PEER, peer)), up=True)
+    info = _info("veth", attribute(_VETH_INFO_PEER, peer))
+    return _create(item, _end(item.a, item.mtu, a_fd), master, info, up=True, index=_index(item.a))
 
 
 def _index(end: End) -> int:
     """An interface index that no other end has.
 
     The kernel announces a loss of carrier at once only where the two ends of a link differ in their index
-    (linkwatch_urgent_event, net/core/link_watch.c); indices that it chooses itself, 2 and 2, are often equal.
+    (linkwatch_urgent_event, net/core/link_watch.c); indices that it chooses itself, 2 and 2, are often equal. It takes
+    the peer's only where the first end has one, too (veth_newlink, drivers/net/veth.c).
     """
     return 1 << 30 | int(end.mac.replace(":", ""), 16) & (1 << 30) - 1
 
@@ -101,9 +103,9 @@ def delete(item: Link, device: str) -> Message:
     return Message(_RTM_DELLINK, 0, body, f"delete {describe(item)}", item, tolerated=(errno.ENODEV,))
 
 
-def _create(item: Link, *attributes: bytes, up: bool) -> Message:
+def _create(item: Link, *attributes: bytes, up: bool, index: int = 0) -> Message:
     state = _IFF_UP if up else 0
-    body = _IFINFO.pack(0, 0, 0, state, state) + b"".join(attributes)
+    body = _IFINFO.pack(0, 0, index, state, state) + b"".join(attributes)
     names = {Bridge: "bridges", Veth: "veth", Gre: "GRE (ip_gre)", XfrmInterface: "the xfrm interface"}
     return Message(_RTM_NEWLINK, CREATE | EXCL, body, f"create {describe(item)}", item, mechanism=names[type(item)])
 

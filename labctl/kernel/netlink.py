@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from labctl.errors import KernelError
 
-ROUTE, XFRM = 0, 6
+ROUTE, XFRM, NETFILTER = 0, 6, 12
 
 ACK, DUMP = 0x4, 0x300
 CREATE, EXCL, REPLACE = 0x400, 0x200, 0x100
@@ -26,6 +26,7 @@ _NLM_F_REQUEST, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x1, 0x100, 0x200
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _NLMSGERR_ATTR_MSG = 1
 
+_FAMILIES = {ROUTE: "rtnetlink", XFRM: "IPsec (xfrm)", NETFILTER: "connection tracking (ctnetlink)"}
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
@@ -97,7 +98,7 @@ class Connection:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         except OSError as error:
-            name = "IPsec (xfrm)" if family == XFRM else "rtnetlink"
+            name = _FAMILIES.get(family, f"netlink family {family}")
             raise KernelError(
                 f"cannot talk to the kernel about {name}: {error.strerror}",
                 errno=error.errno or 0,

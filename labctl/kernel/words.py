@@ -50,11 +50,17 @@ def describe(item: KernelObject) -> str:
         case Ruleset():
             return f"iptables rules in {item.namespace}"
         case Shaper():
-            return f"netem on {item.device} in {item.namespace}"
+            return f"{shapes(item)} on {item.device} in {item.namespace}"
         case Process():
             return f"process {item.name} in {item.namespace}"
         case _:
             assert_never(item)
+
+
+def shapes(item: Shaper) -> str:
+    """What carries a shaper out: netem, and for a rate tbf, alone or inside it (tc-netem(8), tc-tbf(8))."""
+    late = bool(item.delay_ms or item.jitter_ms or item.loss_percent)
+    return " and ".join(["netem"] * (late or not item.rate_bit) + ["tbf"] * bool(item.rate_bit))
 
 
 def _route(route: Route) -> str:

@@ -10,11 +10,13 @@ import struct
 from ipaddress import IPv4Address, IPv4Network
 
 from labctl.kernel.keys import CIPHERS
-from labctl.kernel.netlink import CREATE, EXCL, Message, attribute, u32
+from labctl.kernel.netlink import CREATE, DUMP, EXCL, Message, attribute, u32
 from labctl.kernel.words import describe
 from labctl.plan.objects import XfrmPolicy, XfrmState
 
-_NEWSA, _DELSA, _NEWPOLICY, _DELPOLICY = 0x10, 0x11, 0x13, 0x14
+_NEWSA, _DELSA, _GETSA, _NEWPOLICY, _DELPOLICY, _UPDPOLICY = 0x10, 0x11, 0x12, 0x13, 0x14, 0x19
+# In xfrm_usersa_info: the selector, then whom it is for.
+_ID = struct.Struct("!56x4s12xI")
 _ALG_CRYPT, _TMPL, _ALG_AEAD, _ALG_AUTH_TRUNC, _IF_ID = 2, 5, 18, 20, 31
 _AF_INET, _ESP, _TUNNEL = 2, 50, 1
 _REPLAY_WINDOW = 32
@@ -50,8 +52,22 @@ def delete_state(item: XfrmState) -> Message:
     return Message(_DELSA, 0, body, f"delete {describe(item)}", item, tolerated=(errno.ESRCH,))
 
 
-def policy(item: XfrmPolicy) -> Message:
-    """Add a policy; one that protects names its tunnel in a template."""
+def list_states() -> Message:
+    """Ask for all security associations. The answers hold their keys."""
+    return Message(_GETSA, DUMP, b"", "list security associations")
+
+
+def identified(body: bytes) -> tuple[IPv4Address, int]:
+    """The destination and SPI of a listed association."""
+    destination, spi = _ID.unpack_from(body)
+    return IPv4Address(destination), spi
+
+
+def policy(item: XfrmPolicy, *, replace: bool = False) -> Message:
+    """Add a policy, or put it in the place of the one with its selector; one that protects names its tunnel in a
+    template.
+    """
+    verb, kind = ("change", _UPDPOLICY) if replace else ("create", _NEWPOLICY)
     body = b"".join(
         [
             _selector(item.source, item.destination),
@@ -61,7 +77,7 @@ def policy(item: XfrmPolicy) -> Message:
             _if_id(item.if_id),
         ]
     )
-    return Message(_NEWPOLICY, CREATE | EXCL, body, f"create {describe(item)}", item, mechanism="IPsec (xfrm)")
+    return Message(kind, CREATE | EXCL, body, f"{verb} {describe(item)}", item, mechanism="IPsec (xfrm)")
 
 
 def delete_policy(item: XfrmPolicy) -> Message:

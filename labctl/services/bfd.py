@@ -41,7 +41,7 @@ class Session:
         self.state = State.DOWN
         self.diagnostic = Diagnostic.NONE
         self._discriminator = discriminator
-        self._interval = float(interval_ms)
+        self._interval = self._sending = self._listening = float(interval_ms)
         self._count = count
         self._jitter = jitter
         self._events: list[Event] = []
@@ -61,7 +61,8 @@ class Session:
         self._remote_min_rx = control.required_min_rx / 1000
         if control.final:
             self._polling = False
-        self._silent_at = now + control.detect_mult * max(self._interval, control.desired_min_tx / 1000)
+            self._sending = self._listening = self._interval
+        self._silent_at = now + control.detect_mult * max(self._listening, control.desired_min_tx / 1000)
         if self.state is State.ADMIN_DOWN:
             return
         self._advance(control.state, now)
@@ -85,6 +86,24 @@ class Session:
                 packets.append(self._packet(final=False))
         events, self._events = tuple(self._events), []
         return Turn(tuple(packets), events, min(self._send_at, self._silent_at))
+
+    def retime(self, interval_ms: int, count: int, now: float) -> None:
+        """Go on with another interval and count.
+
+        While the session is up the neighbour is polled: until it confirms, packets leave as often as before or oftener,
+        and are waited for as long as before or longer, so that neither end takes the other for dead (section 6.8.3).
+        """
+        self._count = count
+        if self._interval == interval_ms:
+            return
+        self._interval = float(interval_ms)
+        if self.state is State.UP:
+            self._sending = min(self._sending, self._interval)
+            self._listening = max(self._listening, self._interval)
+            self._polling = True
+            self._send_at = now
+        else:
+            self._sending = self._listening = self._interval
 
     def carrier_lost(self, now: float) -> None:
         """The link below is gone: down at once instead of after the detection time."""
@@ -121,16 +140,17 @@ class Session:
         self.diagnostic = diagnostic
         # Up, the transmit interval falls below the slow one: the neighbour must confirm that (section 6.8.3).
         self._polling = state is State.UP and self._interval < SLOW_MS
+        self._sending = self._listening = self._interval
         self._send_at = now  # tell the neighbour without waiting (section 6.8.7)
 
-    def _desired_min_tx(self) -> float:
-        return self._interval if self.state is State.UP else max(self._interval, SLOW_MS)
+    def _pace(self, interval: float) -> float:
+        return interval if self.state is State.UP else max(interval, SLOW_MS)
 
     def _schedule(self, now: float) -> None:
         """The next packet: 75 to 100 % of the interval from now, to 90 % where a single loss counts (6.8.7)."""
         widest = 0.9 if self._count == 1 else 1.0
         share = 0.75 + (widest - 0.75) * self._jitter()
-        self._send_at = now + share * max(self._desired_min_tx(), self._remote_min_rx)
+        self._send_at = now + share * max(self._pace(self._sending), self._remote_min_rx)
 
     def _packet(self, *, final: bool) -> bytes:
         return encode(
@@ -142,7 +162,7 @@ class Session:
                 detect_mult=self._count,
                 my_discriminator=self._discriminator,
                 your_discriminator=self._remote_discriminator,
-                desired_min_tx=round(self._desired_min_tx() * 1000),
+                desired_min_tx=round(self._pace(self._interval) * 1000),
                 required_min_rx=round(self._interval * 1000),
             )
         )

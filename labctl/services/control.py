@@ -1,7 +1,7 @@
 """The words between a supervisor and those who talk to it: one JSON object a line, over a socket in the run directory.
 
-Requests are {"do": "start" | "stop" | "status" | "shutdown", ...}; answers {"ok": true, ...} or an error in the form
-of `error_to_data`.
+Requests are {"do": "start" | "change" | "stop" | "signal" | "status" | "shutdown", ...}; answers {"ok": true, ...} or
+an error in the form of `error_to_data`.
 """
 
 from __future__ import annotations

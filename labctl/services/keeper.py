@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -64,6 +65,23 @@ class Keeper:
     def stop(self, process: Process) -> None:
         """End a program, gently first, and wait for it; one that does not run is fine."""
         self._ask({"do": "stop", "namespace": process.namespace, "name": process.name}, process)
+
+    def change(self, old: Process, new: Process) -> None:
+        """Have the program `old` go on as `new`, with its connections and sessions, and wait until it does.
+
+        One that does not run is started. KernelError where the kernel refused it something: it goes on as it was.
+        StateError where it ended over it, or did not answer and was killed.
+        """
+        if type(old.program) is not type(new.program):
+            self.stop(old)
+            self.start(new)
+        else:
+            self._ask({"do": "change", "process": encode(new)}, new)
+
+    def signal(self, process: Process, number: signal.Signals) -> None:
+        """Send `number` to a program. One that does not run any more needs none."""
+        request = {"do": "signal", "namespace": process.namespace, "name": process.name, "number": int(number)}
+        self._ask(request, process)
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """Every program that was started and not stopped. StateError where no supervisor runs."""

@@ -26,7 +26,7 @@ class LinkWatch:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
         self.socket.bind((0, _RTMGRP_LINK))
-        self._ask()
+        self.ask()
 
     def changes(self) -> Iterator[tuple[int, bool]]:
         """(index, has carrier) for everything that waits on the socket."""
@@ -38,11 +38,12 @@ class LinkWatch:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                self._ask()  # announcements were lost (netlink(7)): have them all again
+                self.ask()  # announcements were lost (netlink(7)): have them all again
                 continue
             yield from _links(data)
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Have all devices told again."""
         body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
         flags = _NLM_F_REQUEST | _NLM_F_DUMP
         self.socket.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, flags, 0, 0) + body)

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from labctl.model.services import Resolver
-from labctl.services.resolution import Resolution
-from labctl.services.sockets import tcp, udp
+from labctl.services.resolution import Resolution, Transport
+from labctl.services.sockets import every, tcp, udp
+
+Answer = Callable[[bytes, IPv4Address, Transport], bytes | None]
 
 PORT = 53
 IDLE_S = 10.0
@@ -31,22 +33,48 @@ class NameServer:
     """A DNS server, listening from its construction on. KernelError where an address cannot be had."""
 
     def __init__(self, config: Resolver) -> None:
-        self._resolution = Resolution(config)
         self._selector = selectors.DefaultSelector()
+        self._sockets: dict[tuple[Transport, IPv4Address], socket.socket] = {}
         self._streams: dict[_Stream, None] = {}  # in the order of their last use
+        self._later: list[Callable[[], None]] = []
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Resolver) -> None:
+        """Answer as `config` says from the next query on, also on connections that are open.
+
+        DescriptionError, KernelError: nothing has changed.
+        """
+        resolution = Resolution(config)
+        wanted: dict[tuple[Transport, IPv4Address], Callable[[], socket.socket]] = {}
         for address in config.listen:
-            self._register(udp(address, PORT), self._serve_datagrams)
-            self._register(tcp(address, PORT), self._accept)
+            wanted["udp", address] = functools.partial(udp, address, PORT)
+            wanted["tcp", address] = functools.partial(tcp, address, PORT)
+        opened = every({key: make for key, make in wanted.items() if key not in self._sockets})
+        self._resolution = resolution
+        for key in self._sockets.keys() - wanted.keys():
+            gone = self._sockets.pop(key)
+            self._selector.unregister(gone)
+            gone.close()
+        for key, made in opened.items():
+            self._sockets[key] = made
+            act = self._accept if key[0] == "tcp" else self._serve_datagrams
+            self._selector.register(made, selectors.EVENT_READ, act)
 
     def run(self) -> None:
         """Serve for ever."""
         while True:
             for key, events in self._selector.select(IDLE_S if self._streams else None):
                 key.data(key.fileobj, events)
+            while self._later:
+                self._later.pop()()
             self._close_idle(time.monotonic() - IDLE_S)
 
-    def _register(self, opened: socket.socket, act: Callable[[socket.socket, int], None]) -> None:
-        self._selector.register(opened, selectors.EVENT_READ, act)
+    def also(self, source: int, act: Callable[[], None]) -> None:
+        """`run` calls `act` when `source` can be read, once all else that was ready has had its turn."""
+        self._selector.register(source, selectors.EVENT_READ, lambda *_: self._later.append(act))
+
+    def _answer(self, query: bytes, client: IPv4Address, transport: Transport) -> bytes | None:
+        return self._resolution.answer(query, client, transport)
 
     def _serve_datagrams(self, opened: socket.socket, _: int) -> None:
         """Answer what waits, at most so much that the other sockets get their turn."""
@@ -67,7 +95,7 @@ class NameServer:
         if len(self._streams) >= _CONNECTIONS:
             self._close(next(iter(self._streams)))
         connection.setblocking(False)
-        stream = _Stream(connection, _address(client[0]), self._resolution)
+        stream = _Stream(connection, _address(client[0]), self._answer)
         self._streams[stream] = None
         self._selector.register(connection, selectors.EVENT_READ, lambda _, events: self._serve_stream(stream, events))
 
@@ -99,11 +127,11 @@ class NameServer:
 class _Stream:
     """One TCP connection: messages with two bytes of length before each (RFC 1035 section 4.2.2)."""
 
-    def __init__(self, connection: socket.socket, client: IPv4Address, resolution: Resolution) -> None:
+    def __init__(self, connection: socket.socket, client: IPv4Address, answer: Answer) -> None:
         self.connection = connection
         self.used = time.monotonic()
         self._client = client
-        self._resolution = resolution
+        self._answer = answer
         self._received = bytearray()
         self._unsent = bytearray()
         self._ended = False
@@ -128,7 +156,7 @@ class _Stream:
             end = start + 2 + int.from_bytes(self._received[start : start + 2], "big")
             if end > len(self._received):
                 break
-            reply = self._resolution.answer(bytes(self._received[start + 2 : end]), self._client, "tcp")
+            reply = self._answer(bytes(self._received[start + 2 : end]), self._client, "tcp")
             start = end
             self.used = time.monotonic()
             if reply is not None:

@@ -7,7 +7,6 @@ sends (RFC 5881 section 4). Loss of carrier counts at once. The devices must out
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import random
@@ -17,15 +16,14 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from labctl.errors import KernelError
-from labctl.kernel import routes
-from labctl.kernel.netlink import ROUTE, Connection, Message
 from labctl.model.services import PathWatcher, WatchedPath
 from labctl.plan.objects import Route
 from labctl.services import bfd
 from labctl.services.linkwatch import LinkWatch
+from labctl.services.pathroutes import PathRoutes, Way
 from labctl.services.sockets import udp
 
 Report = Callable[[str, dict[str, str]], None]
@@ -41,20 +39,17 @@ def _now() -> float:
 
 
 class _Path:
-    """One path: its session, its sockets, its routes."""
+    """One path: its session, its sockets, its routes. KernelError where a device or port cannot be had."""
 
     def __init__(self, config: WatchedPath, namespace: str) -> None:
         self.config = config
+        self._namespace = namespace
         self.device = _index(config.device)
         self.carrier_device = _index(config.carrier)
         self.carrier = True  # until the kernel, asked at the start, says otherwise
         self.up = False
         self.since = _now()
         self.transitions = 0
-        self.routes = tuple(
-            Route(namespace, prefix, device=config.device, metric=config.metric, source=config.source)
-            for prefix in config.prefixes
-        )
         self.receiver = udp(config.local, bfd.PORT, config.device)
         self.receiver.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
         self._sender = _sender(config)
@@ -62,6 +57,22 @@ class _Path:
         self.session = bfd.Session(
             random.randrange(1, 1 << 32), config.interval_ms, config.count, self.since, random.random
         )
+
+    def routes(self) -> Iterator[Way]:
+        """What shall be in the kernel while the session is up."""
+        for prefix in self.config.prefixes:
+            metric, source = self.config.metric, self.config.source
+            yield Route(self._namespace, prefix, device=self.config.device, metric=metric, source=source), self.device
+
+    def goes_on_as(self, config: WatchedPath) -> bool:
+        """Whether the path is still between the same two ends: then its session goes on with the new settings."""
+        devices = _index(config.device), _index(config.carrier)
+        return _ends(self.config) == _ends(config) and devices == (self.device, self.carrier_device)
+
+    def adopt(self, config: WatchedPath) -> None:
+        """Take over the new settings."""
+        self.config = config
+        self.session.retime(config.interval_ms, config.count, _now())
 
     def receive(self) -> None:
         """Hand the session what waits; nothing that arrived by other ways while the carrier is gone."""
@@ -77,6 +88,16 @@ class _Path:
             with contextlib.suppress(OSError):
                 self._sender.sendto(packet, self._remote)
 
+    def take_leave(self) -> None:
+        """Tell the neighbour that the session ends, so that it need not wait for the detection time."""
+        self.session.disable(_now())
+        self.send(self.session.poll(_now()).packets)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.receiver.close()
+        self._sender.close()
+
     def describe(self) -> str:
         """State, instant (CLOCK_MONOTONIC, ms) and count of changes in words."""
         state = "up" if self.up else "down"
@@ -87,15 +108,37 @@ class Watcher:
     """The program. Its paths begin down, without their routes. KernelError where a device or port cannot be had."""
 
     def __init__(self, config: PathWatcher, namespace: str, report: Report) -> None:
+        self._namespace = namespace
         self._report = report
-        self._kernel = Connection(ROUTE)
+        self._routes = PathRoutes()
         self._links = LinkWatch()
-        self._paths = [_Path(path, namespace) for path in config.paths]
+        self._later: list[Callable[[], None]] = []
+        self._paths: list[_Path] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._links.socket, selectors.EVENT_READ, self._follow_carrier)
-        for path in self._paths:
+        self.reconfigure(config)
+        self._routes.clear(way for path in self._paths for way in path.routes())
+
+    def reconfigure(self, config: PathWatcher) -> None:
+        """Watch what `config` says. A path whose ends stay the same stays up, and routes change without a gap.
+
+        KernelError: nothing has changed.
+        """
+        paths = self._successors(config)
+        fresh = [path for path in paths if path not in self._paths]
+        gone = [path for path in self._paths if path not in paths]
+        for path in fresh:
             self._selector.register(path.receiver, selectors.EVENT_READ, path.receive)
-            self._remove(path)  # one that was killed before us may have left them
+        for path, each in zip(paths, config.paths, strict=True):
+            path.adopt(each)
+        if fresh and self._paths:  # the first time the answer is on its way already
+            self._links.ask()
+        self._paths = paths
+        self._put()
+        for path in gone:
+            path.take_leave()
+            self._selector.unregister(path.receiver)
+            path.close()
         self._tell()
 
     def run(self) -> None:
@@ -110,8 +153,31 @@ class Watcher:
                 # What has arrived is taken before the clock is looked at: a late wake-up is not a lost packet.
                 for key, _ in self._selector.select(timeout):
                     key.data()
+                while self._later:
+                    self._later.pop()()
         finally:
             self._leave()
+
+    def also(self, source: int, act: Callable[[], None]) -> None:
+        """`run` calls `act` when `source` can be read, once all else that was ready has had its turn."""
+        self._selector.register(source, selectors.EVENT_READ, lambda: self._later.append(act))
+
+    def _successors(self, config: PathWatcher) -> list[_Path]:
+        """For each path of `config` the one that is watched already, or a new one."""
+        paths: list[_Path] = []
+        opened: list[_Path] = []
+        try:
+            for each in config.paths:
+                path = next((path for path in self._paths if path not in paths and path.goes_on_as(each)), None)
+                if path is None:
+                    path = _Path(each, self._namespace)
+                    opened.append(path)
+                paths.append(path)
+        except KernelError:
+            for path in opened:
+                path.close()
+            raise
+        return paths
 
     def _turn(self, path: _Path) -> float:
         now = _now()
@@ -119,7 +185,7 @@ class Watcher:
         path.send(turn.packets)
         for event in turn.events:
             path.up, path.since, path.transitions = event == "up", now, path.transitions + 1
-            (self._add if path.up else self._remove)(path)
+            self._put()
         if turn.events:
             self._tell()
         return turn.deadline
@@ -132,19 +198,8 @@ class Watcher:
                     if not carrier:
                         path.session.carrier_lost(_now())
 
-    def _add(self, path: _Path) -> None:
-        messages = [routes.route(route, path.device) for route in path.routes]
-        self._change([dataclasses.replace(message, tolerated=(errno.EEXIST,)) for message in messages])
-
-    def _remove(self, path: _Path) -> None:
-        self._change([routes.delete_route(route, path.device) for route in path.routes])
-
-    def _change(self, messages: list[Message]) -> None:
-        try:
-            self._kernel.send(messages)
-        except KernelError as error:
-            # The device may be going down this very moment; the session will notice, and the log tells why.
-            print(error.message, file=sys.stderr, flush=True)
+    def _put(self) -> None:
+        self._routes.put(way for path in self._paths if path.up for way in path.routes())
 
     def _tell(self) -> None:
         states = {path.config.name: "up" if path.up else "down" for path in self._paths}
@@ -152,9 +207,12 @@ class Watcher:
 
     def _leave(self) -> None:
         for path in self._paths:
-            path.session.disable(_now())
-            path.send(path.session.poll(_now()).packets)
-            self._remove(path)
+            path.take_leave()
+        self._routes.put(())
+
+
+def _ends(config: WatchedPath) -> tuple[object, ...]:
+    return config.device, config.carrier, config.local, config.remote
 
 
 def _index(device: str) -> int:

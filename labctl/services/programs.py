@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
+from labctl.errors import StateError
 from labctl.model.services import PathWatcher, Program, Resolver, Server
 from labctl.plan.objects import Process
 from labctl.services.nameserver import NameServer
@@ -17,6 +18,9 @@ class Service(Protocol):
 
     def run(self) -> None:
         """Serve until killed."""
+
+    def also(self, source: int, act: Callable[[], None]) -> None:
+        """Have `run` call `act` whenever the file descriptor `source` can be read."""
 
 
 def open_program(process: Process, report: Callable[[str, dict[str, str]], None]) -> Service:
@@ -33,6 +37,22 @@ def open_program(process: Process, report: Callable[[str, dict[str, str]], None]
             return Watcher(config, process.namespace, report)
         case never:
             assert_never(never)
+
+
+def reconfigure(service: Service, program: Program) -> None:
+    """Make a program that runs go on as `program`, with the clients and neighbours that it has.
+
+    LabError where it cannot have what it needs; it then goes on as before. StateError for a program of another kind.
+    """
+    match service, program:
+        case (NameServer(), Resolver()):
+            service.reconfigure(program)
+        case (BannerServer(), Server()):
+            service.reconfigure(program)
+        case (Watcher(), PathWatcher()):
+            service.reconfigure(program)
+        case _:
+            raise StateError(f"{type(service).__name__} cannot become {type(program).__name__}")
 
 
 def title(program: Program, namespace: str) -> str:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
+from typing import TypeVar
 
 from labctl.errors import KernelError
 
+K = TypeVar("K")
+
 _BUFFER = 1 << 20
 _BACKLOG = 256
+
+
+def every(wanted: Mapping[K, Callable[[], socket.socket]]) -> dict[K, socket.socket]:
+    """All the sockets that are wanted, or none: what was opened before one is refused is closed again. KernelError."""
+    opened: dict[K, socket.socket] = {}
+    try:
+        for key, make in wanted.items():
+            opened[key] = make()
+    except KernelError:
+        for each in opened.values():
+            each.close()
+        raise
+    return opened
 
 
 def udp(address: IPv4Address, port: int, device: str = "") -> socket.socket:
@@ -31,6 +48,8 @@ def _bound(kind: socket.SocketKind, address: IPv4Address, port: int, device: str
         else:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         if device:
+            # The socket of a session that is made anew is bound before that of the old one is closed.
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         opened.bind((str(address), port))
     except OSError as error:

@@ -20,36 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from labctl.codec import decode, encode
-from labctl.errors import HostError, LabError, StateError
+from labctl.errors import LabError, StateError
 from labctl.kernel.paths import Paths
 from labctl.plan.objects import Process
 from labctl.services import processes
 from labctl.services.children import Child, spawn
-from labctl.services.control import Roster, ServiceStatus, error_to_data, line, roster_file, short_path
+from labctl.services.clients import Client, Clients, Data
+from labctl.services.control import Roster, ServiceStatus, error_to_data, line, roster_file
 from labctl.services.keeper import Keeper, start
 
 __all__ = ["Keeper", "ServiceStatus", "Supervisor", "main", "start"]
 
 START_S = 10.0
-"""A program that is not ready so long after its start is killed."""
+"""A program that has not started so long after it was asked to, or not changed, is killed."""
 GRACE_S = 0.5
 """From SIGTERM to SIGKILL."""
 
 Key = tuple[str, str]
-Data = dict[str, Any]
-
-
-class _Client:
-    """A connection of somebody who asks."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.received = b""
-
-    def reply(self, data: Data) -> None:
-        """Answer; one who does not listen any more loses the answer and nothing else."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(line(data))
 
 
 class Supervisor:
@@ -58,14 +45,13 @@ class Supervisor:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._children: dict[Key, Child] = {}
-        self._waiting: dict[Key, list[_Client]] = {}
+        self._waiting: dict[Key, list[Client]] = {}
         self._deadlines: dict[Key, float] = {}
         self._ended = False
         self._selector = selectors.DefaultSelector()
-        self._listener = _listen(paths)
+        self._clients = Clients(paths, self._selector, self._obey)
         self._alarm, self._signals = socket.socketpair()
         self._catch_signals()
-        self._watch(self._listener, self._accept)
         self._watch(self._alarm, self._take_signals)
         self._record()
 
@@ -97,41 +83,17 @@ class Supervisor:
         else:
             self._reap()
 
-    def _accept(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # whoever asked has gone already
-        connection.settimeout(2.0)
-        client = _Client(connection)
-        self._watch(connection, lambda: self._listen_to(client))
-
-    def _listen_to(self, client: _Client) -> None:
-        try:
-            chunk = client.connection.recv(1 << 16)
-        except OSError:
-            chunk = b""
-        if not chunk:
-            self._selector.unregister(client.connection)
-            client.connection.close()
-            return
-        *requests, client.received = (client.received + chunk).split(b"\n")
-        for request in requests:
-            try:
-                self._obey(json.loads(request), client)
-            except LabError as error:
-                client.reply(error_to_data(error))
-            except OSError as error:
-                client.reply(error_to_data(HostError(f"the supervisor cannot do that: {error}")))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                client.reply(error_to_data(StateError(f"the supervisor does not understand the request: {error}")))
-
-    def _obey(self, request: Data, client: _Client) -> None:
+    def _obey(self, request: Data, client: Client) -> None:
         match request["do"]:
             case "start":
                 self._start(decode(Process, request["process"]), client)
+            case "change":
+                self._change(decode(Process, request["process"]), client)
             case "stop":
                 self._stop((request["namespace"], request["name"]), client)
+            case "signal":
+                self._signal((request["namespace"], request["name"]), signal.Signals(request["number"]))
+                client.reply({"ok": True})
             case "status":
                 client.reply({"ok": True, "services": [encode(each.status) for each in self._children.values()]})
             case "shutdown":
@@ -140,36 +102,60 @@ class Supervisor:
             case other:
                 raise ValueError(f"no verb {other!r}")
 
-    def _start(self, process: Process, client: _Client) -> None:
+    def _start(self, process: Process, client: Client) -> None:
         key = (process.namespace, process.name)
         if key in self._children and self._children[key].running:
             raise StateError(f"{process.name} runs already in {process.namespace}")
         child = self._children[key] = spawn(process, self._paths, self._release)
-        self._waiting[key] = [client]
-        self._deadlines[key] = time.monotonic() + START_S
+        self._await(key, client, START_S)
         self._watch(child.reports, lambda: self._hear(key, child))
         self._watch(child.output, lambda: self._read(key, child))
         self._record()
 
-    def _stop(self, key: Key, client: _Client) -> None:
+    def _change(self, process: Process, client: Client) -> None:
+        key = (process.namespace, process.name)
+        child = self._children.get(key)
+        if child is None or not child.running:
+            self._start(process, client)
+            return
+        if child.task:
+            raise StateError(f"{process.name} in {process.namespace} is busy: it was asked to {child.task}")
+        child.change(process)
+        self._await(key, client, START_S)
+        self._selector.register(child.orders, selectors.EVENT_WRITE, lambda: self._send(child))
+
+    def _send(self, child: Child) -> None:
+        if child.running and child.send():
+            self._selector.unregister(child.orders)
+
+    def _stop(self, key: Key, client: Client) -> None:
         child = self._children.get(key)
         if child is None or not child.running:
             self._children.pop(key, None)
             client.reply({"ok": True})
             return
         os.kill(child.identity.pid, signal.SIGTERM)  # not yet waited for: the pid cannot be another's
-        self._answer(key, error_to_data(StateError(f"{key[1]} in {key[0]} was stopped before it was ready")))
+        early = StateError(f"{key[1]} in {key[0]} was stopped before it did what it was asked to: {child.task}")
+        self._answer(key, error_to_data(early))
+        self._await(key, client, GRACE_S)
+        child.task = "stop"
+
+    def _await(self, key: Key, client: Client, seconds: float) -> None:
         self._waiting[key] = [client]
-        self._deadlines[key] = time.monotonic() + GRACE_S
-        child.stopping = True
+        self._deadlines[key] = time.monotonic() + seconds
+
+    def _signal(self, key: Key, number: signal.Signals) -> None:
+        child = self._children.get(key)
+        if child is not None and child.running:
+            os.kill(child.identity.pid, number)  # not yet waited for: the pid cannot be another's
 
     def _hear(self, key: Key, child: Child) -> None:
         if not child.running:
             return  # buried since the selector named its pipe, which is closed
-        child.hear()
-        if child.ready and not child.stopping:
+        answer = child.hear()
+        if answer is not None:
             self._deadlines.pop(key, None)
-            self._answer(key, {"ok": True, "pid": child.identity.pid})
+            self._answer(key, answer)
 
     def _read(self, key: Key, child: Child) -> None:
         for text in child.read() if child.running else ():
@@ -193,16 +179,16 @@ class Supervisor:
         child = self._children[key]
         self._hear(key, child)
         self._read(key, child)
-        for pipe in (child.reports, child.output):
+        for pipe in {child.orders, child.reports, child.output} & self._selector.get_map().keys():
             self._selector.unregister(pipe)
         child.end(status)
         self._deadlines.pop(key, None)
-        if child.stopping:
+        if child.task == "stop":
             del self._children[key]
             self._answer(key, {"ok": True})
             return
         print(f"{'/'.join(key)}: {child.detail}", file=sys.stderr, flush=True)
-        reason = StateError(f"{key[1]} in {key[0]} did not start: {child.detail}")
+        reason = StateError(f"{key[1]} in {key[0]} did not {child.task or 'go on'}: {child.detail}")
         self._answer(key, child.failure or error_to_data(reason))
 
     def _answer(self, key: Key, data: Data) -> None:
@@ -213,8 +199,8 @@ class Supervisor:
         for key in [key for key, deadline in self._deadlines.items() if deadline <= now]:
             del self._deadlines[key]
             child = self._children[key]
-            if not child.stopping:
-                late = StateError(f"{key[1]} in {key[0]} was not ready within {START_S:.0f} s")
+            if child.task != "stop":
+                late = StateError(f"{key[1]} in {key[0]} did not {child.task} within {START_S:.0f} s")
                 child.failure = error_to_data(late)
             os.kill(child.identity.pid, signal.SIGKILL)
 
@@ -242,7 +228,8 @@ class Supervisor:
 
     def _release(self) -> None:
         """In a child: close every file of the supervisor's."""
-        _close_all(key.fileobj for key in self._selector.get_map().values())
+        files: set[Any] = {key.fileobj for key in self._selector.get_map().values()}
+        _close_all(files | {child.orders for child in self._children.values() if child.running})
         self._selector.close()
         self._signals.close()
 
@@ -253,17 +240,6 @@ def _close_all(files: Iterable[Any]) -> None:
             os.close(each)
         else:
             each.close()
-
-
-def _listen(paths: Paths) -> socket.socket:
-    """The control socket, for its owner alone; one that nobody listens at any more is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    paths.control.unlink(missing_ok=True)
-    with short_path(paths.control) as name:
-        listener.bind(name)
-    paths.control.chmod(0o600)
-    listener.listen(64)
-    return listener
 
 
 def main(arguments: Sequence[str]) -> None:

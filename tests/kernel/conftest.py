@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 from kernel_lab import Lab
 
+from labctl.breaking import Breaker
 from labctl.errors import LabError
 from labctl.kernel import netns
-from labctl.kernel.faults import Blackhole, Port, inject
+from labctl.kernel.faults import inject
 from labctl.kernel.paths import Paths
+from labctl.plan.faults import Blackhole, Drop, Port
 from labctl.plan.objects import Gre, KernelObject, Namespace, Ruleset, Shaper, XfrmInterface, XfrmState
 
 _HERE, _THERE = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
@@ -34,8 +36,10 @@ PROBES: dict[str, tuple[KernelObject, ...]] = {
     ),
     "xfrm-interface": (XfrmInterface("probe", "xfrm1", 7, "lo", 1400),),
     "netem": (Shaper("probe", "lo", 10.0),),
+    "tbf": (Shaper("probe", "lo", rate_bit=1_000_000),),
     "iptables": (Ruleset("probe", (("nat", ("-A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE",)),)),),
     "drop": (),
+    "budget": (),
 }
 
 
@@ -49,6 +53,8 @@ def missing(mechanism: str) -> str:
             lab.make(Namespace("probe"), *PROBES[mechanism])
             if mechanism == "drop":
                 inject(paths, Blackhole((Port("probe", "lo"),)))
+            if mechanism == "budget":
+                Breaker(paths, {}).inject(Drop((Port("probe", "lo"),), 1))
         except LabError as error:
             return f"this machine has no {mechanism}: {error}"
         finally:

@@ -30,7 +30,7 @@ from labctl.plan.objects import (
 
 
 class Keeper:
-    """A process keeper that starts nothing and remembers what it was told."""
+    """A process keeper that starts and changes nothing and remembers what it was told."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Process]] = []
@@ -40,6 +40,9 @@ class Keeper:
 
     def stop(self, process: Process) -> None:
         self.told.append(("stop", process))
+
+    def change(self, old: Process, new: Process) -> None:
+        self.told += [("from", old), ("to", new)]
 
 
 class Tap:

@@ -132,8 +132,9 @@ class Names:
         if name == "alias":
             reply.add_answer(RR("alias.test", 5, rdata=CNAME("web.test"), ttl=60))
         if name in ("web", "alias", "foreign", "late", "big"):
-            reply.add_answer(RR("web.test", 1, rdata=A("10.2.0.2"), ttl=60))
-            reply.add_answer(RR("web.test", 1, rdata=A("10.2.0.1"), ttl=60))
+            owner = "web.test" if name == "alias" else str(query.q.qname)
+            reply.add_answer(RR(owner, 1, rdata=A("10.2.0.2"), ttl=60))
+            reply.add_answer(RR(owner, 1, rdata=A("10.2.0.1"), ttl=60))
         return bytes(reply.pack())
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
+import subprocess
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
-from kernel_lab import Lab
+from kernel_lab import Lab, address
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+from scapy.utils import rdpcap
 
 from labctl.errors import ProbeError
 from labctl.kernel import netns
-from labctl.probes.capture import Captures, devices
-from labctl.probes.wire import Flow, Tap
+from labctl.plan.objects import Gre, Namespace
+from labctl.probes.capture import Captures, Numbered
+from labctl.probes.outlets import devices
+from labctl.probes.wire import Flow, Saved, Tap
 
 MARKER = b"marker-of-this-test"
 NOBODY: frozenset[tuple[int, int, int]] = frozenset()
@@ -142,12 +153,216 @@ def test_marks_split_the_flows(captures: Captures, wire: Wire) -> None:
 
 def test_a_tap_that_lost_frames_says_so(captures: Captures, wire: Wire) -> None:
     recording = captures.record((Tap("x", "right", "eth0", "in"),), MARKER)
-    (listener,) = captures._working.values()
+    (listener,) = captures._listeners.values()
     with captures._lock:  # the reader waits, and the buffer is made small enough to overflow
         listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for _ in range(100):
             wire.send(MARKER)
     assert "the tap on eth0 of right lost" in recording.stop().fault
+
+
+def test_a_tap_whose_device_was_deleted_says_so_and_another_can_be_made(captures: Captures, pair: Lab) -> None:
+    link = pair.veth("left", "eth1", "right", "eth1")
+    tap = (Tap("x", "right", "eth1"),)
+    for again in (False, True):
+        pair.make(link)
+        recording = captures.record(tap, MARKER)
+        pair.unmake(link)
+        if again:
+            pair.make(link)
+        assert "the tap on eth1 of right ended: the device was deleted" in recording.stop().fault
+    assert captures.record(tap, MARKER).stop().fault == ""
+
+
+def test_a_device_that_goes_down_and_up_again_is_heard_before_and_after(captures: Captures, pair: Lab) -> None:
+    recording = captures.record((Tap("x", "right", "eth0", "in"),), MARKER)
+    wire = Wire(pair)
+    wire.send(b"before")
+    pair.run("right", "ip", "link", "set", "dev", "eth0", "down")
+    time.sleep(0.02)
+    pair.run("right", "ip", "link", "set", "dev", "eth0", "up")
+    wire.send(b"after")
+    wire.close()
+    evidence = recording.stop()
+    assert (evidence.fault, only(evidence.parts(NOBODY)[0], "x").packets) == ("", 3)
+
+
+def test_a_device_that_goes_down_does_not_keep_the_reader_busy(captures: Captures, pair: Lab) -> None:
+    captures.record((Tap("x", "right", "eth0"),), MARKER).stop()
+    pair.run("right", "ip", "link", "set", "dev", "eth0", "down")
+    time.sleep(0.05)
+    assert not captures._poll.poll(0)
+
+
+def test_a_node_that_was_made_anew_is_no_evidence(captures: Captures, pair: Lab) -> None:
+    pair.nodes("third")
+    pair.wire("left", "eth3", "10.0.3.1/24", "third", "eth0", "10.0.3.2/24")
+    recording = captures.record((Tap("x", "third", "eth0"),), MARKER)
+    namespace = pair.paths.namespace("third")
+    other = namespace.with_name("fourth")
+    pair.make(Namespace("fourth"))
+    subprocess.run(["umount", str(namespace)], check=True)
+    subprocess.run(["mount", "--bind", str(other), str(namespace)], check=True)
+    assert recording.stop().fault == "the node third was made anew"
+
+
+def test_without_its_reader_no_recording_is_evidence(pair: Lab, wire: Wire) -> None:
+    captures = Captures(pair.paths)
+    os.eventfd_write(captures._end, 1)
+    captures._reader.join()
+    recording = captures.record((Tap("x", "left", "eth0"),), MARKER)
+    assert recording.stop().fault == "what reads the captures has ended"
+    captures.close()
+
+
+def test_a_reader_that_fails_is_told(captures: Captures, wire: Wire) -> None:
+    recording = captures.record((Tap("x", "right", "eth0", "in"),), MARKER)
+    (listener,) = captures._listeners.values()
+    with open("/dev/null", "rb") as other:  # noqa: PTH123 - a file that is no socket, in the place of one
+        kept = os.dup(listener.socket.fileno())
+        os.dup2(other.fileno(), listener.socket.fileno())
+        wire.send(MARKER)
+        assert listener.read(1) == 0
+        os.dup2(kept, listener.socket.fileno())
+        os.close(kept)
+    assert recording.stop().fault == "the tap on eth0 of right failed: Socket operation on non-socket"
+
+
+def a_machine_of_our_own() -> bool:
+    """A guest that was booted for the tests: what belongs to all of it may be changed."""
+    return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
+
+
+@pytest.mark.skipif(not a_machine_of_our_own(), reason="the clock of a machine in use is not set")
+@pytest.mark.parametrize("steps", [(3.0,), (-3.0,), (0.004,), (5.0, -5.0)], ids=str)
+def test_a_clock_that_was_set_is_no_evidence(captures: Captures, wire: Wire, steps: tuple[float, ...]) -> None:
+    recording = captures.record((Tap("x", "left", "eth0"),), MARKER)
+    wire.send(MARKER)
+    try:
+        for step in steps:
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + step)
+    finally:
+        time.clock_settime(time.CLOCK_REALTIME, time.time() - sum(steps))
+    assert recording.stop().fault == "the clock was set while packets were captured"
+    assert captures.record((Tap("x", "left", "eth0"),), MARKER).stop().fault == ""
+
+
+STREAM = Numbered((Tap("right/eth0", "right", "eth0"),), IPv4Address("10.0.0.2"), 4000)
+
+
+def number(count: int) -> bytes:
+    return struct.pack("!Q", count) + MARKER
+
+
+def test_a_tap_of_a_numbered_stream_takes_that_alone(captures: Captures, wire: Wire, pair: Lab) -> None:
+    recording = captures.record((Tap("x", "right", "eth0", "in"),), MARKER, STREAM)
+    began = time.monotonic_ns()
+    for count in range(3):
+        wire.send(number(count))
+        wire.send(b"no number, and no marker")
+    wire.source.sendto(number(7), ("10.0.0.2", 4001))
+    wire.target.sendto(number(8), ("10.0.0.1", wire.source.getsockname()[1]))
+    stray = Ether(dst="02:00:00:00:00:77") / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=9, dport=4000)
+    put(pair, stray / Raw(number(9)))
+    pair.ping("left", "10.0.0.2", count=1)
+    evidence, ended = recording.stop(), time.monotonic_ns()
+    ((name, track),) = evidence.tracks
+    assert (evidence.fault, evidence.track_fault, name) == ("", "", "right/eth0")
+    assert (list(track.numbers), set(track.hop_limits), set(track.leaving)) == ([0, 1, 2], {64}, {0})
+    instants = [began, *track.instants, ended]
+    assert instants == sorted(instants)
+    seen = [flow for flow in evidence.parts(NOBODY)[0] if flow.proto == "udp"]
+    assert sum(flow.packets for flow in seen) == 8
+
+
+def put(lab: Lab, frame: Ether) -> None:
+    """A frame on the wire of `left`, as it is."""
+    with netns.enter(lab.paths.namespace("left")), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("eth0", 0))
+        wire.send(bytes(frame))
+
+
+@pytest.mark.needs("gre")
+def test_a_stream_is_tracked_inside_a_tunnel_by_its_own_device(captures: Captures, pair: Lab) -> None:
+    here, there = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
+    pair.make(Gre("left", "gre1", here, there, 1400, key=42), Gre("right", "gre1", there, here, 1400, key=42))
+    pair.make(address("left", "gre1", "172.16.0.1/30"), address("right", "gre1", "172.16.0.2/30"))
+    places = [(node, device) for node in ("left", "right") for device in ("eth0", "gre1")]
+    taps = tuple(Tap(f"{node}/{device}", node, device) for node, device in places)
+    with netns.enter(pair.paths.namespace("left")):
+        source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    recording = captures.record((), MARKER, Numbered(taps, IPv4Address("172.16.0.2"), 4000))
+    source.sendto(number(5), ("172.16.0.2", 4000))
+    time.sleep(0.05)
+    source.close()
+    seen = {name: list(track.numbers) for name, track in recording.stop().tracks}
+    assert seen == {"left/eth0": [], "left/gre1": [5], "right/eth0": [], "right/gre1": [5]}
+
+
+def test_a_fault_of_the_stream_s_own_taps_is_told_apart(captures: Captures, pair: Lab, wire: Wire) -> None:
+    link = pair.veth("left", "eth1", "right", "eth1")
+    pair.make(link)
+    tracked = Numbered((Tap("right/eth1", "right", "eth1"),), IPv4Address("10.0.0.2"), 4000)
+    recording = captures.record((Tap("x", "right", "eth0"),), MARKER, tracked)
+    pair.unmake(link)
+    evidence = recording.stop()
+    assert (evidence.fault, "was deleted" in evidence.track_fault) == ("", True)
+
+
+def test_the_frames_of_the_last_recording_can_be_read_by_others(
+    captures: Captures, wire: Wire, pair: Lab, tmp_path: Path
+) -> None:
+    pair.run("left", "ip", "neigh", "flush", "all")
+    began = time.time()
+    recording = captures.record((Tap("a", "left", "eth0"), Tap("b", "right", "eth0", "in")), MARKER, STREAM)
+    wire.send(number(0))
+    wire.send(MARKER + b"." * 1000)
+    recording.stop()
+    ended = time.time()
+    saved = captures.save(tmp_path / "new" / "place")
+    assert saved == Saved(("left-eth0.pcap", "right-eth0-in.pcap", "right-eth0-stream.pcap"))
+    packets = {name: rdpcap(str(tmp_path / "new" / "place" / name)) for name in saved.files}
+    assert [bytes(each[UDP].payload)[:27] for each in packets["right-eth0-stream.pcap"]] == [
+        number(0),
+        MARKER + b"." * 8,
+    ]
+    assert [packet.wirelen for packet in packets["right-eth0-in.pcap"] if UDP in packet] == [69, 1061]
+    assert any(ARP in packet for packet in packets["left-eth0.pcap"])
+    instants = [float(packet.time) for packet in packets["left-eth0.pcap"]]
+    assert began <= instants[0] <= instants[-1] <= ended
+    said = subprocess.run(
+        ["tcpdump", "-nr", str(tmp_path / "new" / "place" / "left-eth0.pcap"), "udp"], capture_output=True, text=True
+    )
+    assert said.stdout.count("> 10.0.0.2.4000: UDP, length") == 2
+
+
+def test_frames_without_room_are_told_and_room_comes_back(captures: Captures, wire: Wire, tmp_path: Path) -> None:
+    taps = (Tap("a", "left", "eth0"), Tap("b", "right", "eth0", "in"))
+    captures._room.left = 2 * (16 + 512)
+    recording = captures.record(taps[:1], MARKER)
+    for _ in range(3):
+        wire.send(b"." * 1000)
+    recording.stop()
+    assert captures.save(tmp_path) == Saved(("left-eth0.pcap",), ("left-eth0.pcap",))
+    assert len(rdpcap(str(tmp_path / "left-eth0.pcap"))) == 2
+    recording = captures.record(taps[1:], MARKER)
+    wire.send(b"." * 1000)
+    recording.stop()
+    assert captures.save(tmp_path) == Saved(("right-eth0-in.pcap",))
+
+
+def test_nothing_is_saved_of_a_recording_that_never_began(captures: Captures, wire: Wire, tmp_path: Path) -> None:
+    captures.record((Tap("x", "left", "eth0"),), MARKER).stop()
+    with pytest.raises(ProbeError):
+        captures.record((Tap("x", "left", "eth9"),), MARKER)
+    assert captures.save(tmp_path) == Saved(())
+
+
+def test_a_place_that_cannot_be_written_is_an_error_in_words(captures: Captures, wire: Wire, tmp_path: Path) -> None:
+    captures.record((Tap("x", "left", "eth0"),), MARKER).stop()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProbeError, match=r"cannot be written to .*file/x: Not a directory"):
+        captures.save(tmp_path / "file" / "x")
 
 
 def test_arp_is_seen(captures: Captures, wire: Wire, pair: Lab) -> None:

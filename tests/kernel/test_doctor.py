@@ -28,7 +28,9 @@ DECISIVE: dict[Mechanism, str] = {
     "xfrm-interface": "CONFIG_XFRM_INTERFACE",
     "esp-aes128-gcm": "CONFIG_INET_ESP",
     "netem": "CONFIG_NET_SCH_NETEM",
+    "tbf": "CONFIG_NET_SCH_TBF",
     "clsact-u32": "CONFIG_NET_ACT_GACT",
+    "clsact-bpf": "CONFIG_NET_CLS_BPF",
 }
 
 

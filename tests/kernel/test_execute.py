@@ -5,15 +5,28 @@ from __future__ import annotations
 import subprocess
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from kernel_lab import Lab, address, route
 
 from labctl.errors import KernelError, LabError
 from labctl.kernel import netns
+from labctl.kernel.execute import execute
 from labctl.model.services import Listen, Server
-from labctl.plan.objects import Bridge, Create, Delete, Gre, Namespace, Process, Step, Sysctl, XfrmInterface
+from labctl.plan.objects import (
+    Bridge,
+    Create,
+    Delete,
+    Gre,
+    Namespace,
+    Process,
+    Ruleset,
+    Step,
+    Sysctl,
+    XfrmInterface,
+    XfrmPolicy,
+)
 
 ENDS = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 
@@ -134,7 +147,56 @@ def test_a_process_is_the_keepers(lab: Lab) -> None:
     lab.make(old)
     lab.change(old, new)
     lab.unmake(new)
-    assert lab.keeper.told == [("start", old), ("stop", old), ("start", new), ("stop", new)]
+    assert lab.keeper.told == [("start", old), ("from", old), ("to", new), ("stop", new)]
+
+
+@pytest.mark.needs("xfrm-interface")
+def test_a_policy_is_replaced_in_place(lab: Lab) -> None:
+    lab.nodes("a")
+    net = IPv4Network("10.9.0.0/16")
+    old = XfrmPolicy("a", "out", net, net, "protect", 7, ENDS)
+    lab.make(old)
+    lab.change(old, replace(old, outer=(ENDS[1], ENDS[0])))
+    shown = lab.run("a", "ip", "xfrm", "policy")
+    assert shown.count("10.9.0.0/16") == 2  # once as a source, once as a destination
+    assert "tmpl src 192.0.2.2 dst 192.0.2.1" in shown
+
+
+def test_a_change_of_rules_leaves_connections_and_no_instant_without_a_rule(pair: Lab) -> None:
+    """A flood of pings that a rule lets through only by state: one instant without it, or without the state, shows."""
+    block = (":INPUT DROP [0:0]", "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+    opening = (*block, "-A INPUT -p icmp --icmp-type 8 -j ACCEPT")
+    pair.make(old := Ruleset("left", (("filter", block),)))
+    with netns.enter(pair.paths.namespace("left")):
+        ping = subprocess.Popen(
+            ["ping", "-n", "-q", "-i0.002", "-c700", "-W1", "10.0.0.2"], stdout=subprocess.PIPE, text=True
+        )
+    while ping.poll() is None:
+        new = replace(old, tables=(("filter", opening if old.tables[0][1] == block else block),))
+        pair.change(old, new)
+        old = new
+    assert " 0% packet loss" in ping.communicate()[0]
+
+
+def test_neighbours_ask_anew_for_an_address_that_moves(lab: Lab) -> None:
+    lab.nodes("s", "near", "old", "new")
+    lab.make(Bridge("s", "br0"))
+    for number, node in enumerate(("near", "old", "new"), 1):
+        lab.make(lab.veth(node, "eth0", "s", node, b_master="br0"), address(node, "eth0", f"10.0.0.{number}/24"))
+    moving = "10.0.0.9/24"
+    lab.make(address("old", "eth0", moving))
+    assert lab.ping("near", "10.0.0.9") == 3
+    lab.steps(Delete(address("old", "eth0", moving)), Create(address("new", "eth0", moving)))
+    assert lab.ping("near", "10.0.0.9") == 3
+
+
+def test_what_goes_after_something_came_waits_for_what_is_under_way(lab: Lab) -> None:
+    lab.nodes("a")
+    steps: list[Step] = [Create(Bridge("a", "br1")), Delete(Bridge("a", "br1")), Delete(Namespace("a"))]
+    told: list[float] = []
+    execute(steps, lab.paths, {}, lab.keeper, lambda step: told.append(time.monotonic()), drain_ms=300.0)
+    assert told[2] - told[1] >= 0.3
+    assert told[1] - told[0] < 0.3
 
 
 def test_everything_can_be_deleted_where_the_namespace_is_gone(pair: Lab) -> None:

@@ -10,7 +10,8 @@ import pytest
 from kernel_lab import Lab, address, route
 
 from labctl.errors import KernelError, StateError
-from labctl.kernel.faults import Blackhole, LinkDown, Port, inject, repair
+from labctl.kernel.faults import inject, repair
+from labctl.plan.faults import Blackhole, LinkDown, Port
 from labctl.plan.objects import Bridge, Gre
 
 EVERYTHING = Blackhole((Port("right", "eth0"),))

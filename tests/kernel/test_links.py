@@ -52,6 +52,13 @@ def test_both_ends_of_a_veth_are_as_written(lab: Lab) -> None:
         assert found.get("master") == end.master
 
 
+def test_both_ends_of_a_veth_differ_in_their_index_so_that_a_loss_of_carrier_is_told_at_once(lab: Lab) -> None:
+    lab.nodes("left", "right")
+    lab.make(link := lab.veth("left", "eth0", "right", "eth0"))
+    assert lab.device("left", "eth0")["ifindex"] != lab.device("right", "eth0")["ifindex"]
+    assert [lab.device(end.namespace, end.name)["operstate"] for end in (link.a, link.b)] == ["UP", "UP"]
+
+
 def test_the_first_end_of_a_veth_may_be_the_port(lab: Lab) -> None:
     lab.nodes("a", "sw")
     link = lab.veth("a", "eth0", "sw", "p1", b_master="br0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -9,11 +10,14 @@ import os
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from dnslib import DNSRecord
@@ -329,6 +333,158 @@ def test_shutdown_spares_a_process_that_bears_a_recycled_pid(paths: Paths, keepe
         os.waitpid(bystander, 0)
 
 
+# --- change -----------------------------------------------------------------------------------------------------
+
+
+def server(*listens: tuple[Literal["tcp", "udp", "http"], int], name: str = "banner") -> Process:
+    return Process("right", "banner", Server(name, tuple(Listen(*each) for each in listens)))
+
+
+def resolver(*names: str, listen: tuple[IPv4Address, ...] = (RIGHT,)) -> Process:
+    records = tuple(Record(f"{name}.lab.test", "A", "192.0.2.7") for name in names)
+    return Process("right", "dns", Resolver(listen, (Zone("lab.test", records),)))
+
+
+def asked(connection: socket.socket, name: str) -> int:
+    """The response code to a query for `name` on an open TCP connection."""
+    query = bytes(DNSRecord.question(name).pack())
+    connection.sendall(struct.pack("!H", len(query)) + query)
+    size = struct.unpack("!H", connection.recv(2))[0]
+    return int(DNSRecord.parse(connection.recv(size)).header.rcode)
+
+
+def test_a_changed_resolver_answers_from_its_new_zones_at_once_also_on_open_connections(
+    pair: Lab, keeper: Keeper
+) -> None:
+    keeper.start(resolver("old", "both"))
+    pid = status(keeper, "dns").pid
+    with connected(pair, 53) as client:
+        assert [asked(client, f"{name}.lab.test") for name in ("old", "new")] == [0, 3]
+        keeper.change(resolver("old", "both"), resolver("both", "new"))
+        assert [asked(client, f"{name}.lab.test") for name in ("old", "new", "both")] == [3, 0, 0]
+    assert ask(pair, "new.lab.test").rr
+    assert not ask(pair, "old.lab.test").rr
+    assert status(keeper, "dns").pid == pid
+
+
+def test_a_changed_resolver_listens_where_it_is_told_to(pair: Lab, keeper: Keeper) -> None:
+    second = IPv4Address("10.0.0.3")
+    pair.run("right", "ip", "addr", "add", f"{second}/24", "dev", "eth0")
+    keeper.start(resolver("a", listen=(RIGHT,)))
+    keeper.change(resolver("a"), resolver("a", listen=(RIGHT, second)))
+    assert ask(pair, "a.lab.test", second).rr
+    keeper.change(resolver("a", listen=(RIGHT, second)), resolver("a", listen=(second,)))
+    assert ask(pair, "a.lab.test", second).rr
+    with pytest.raises(ConnectionRefusedError):
+        connected(pair, 53)
+
+
+def test_a_changed_server_opens_and_closes_ports_while_its_connections_live_on(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(server(("tcp", 80), ("udp", 81)))
+    with connected(pair, 80) as client:
+        assert client.recv(100).startswith(b"labctl banner")
+        client.sendall(b"before")
+        keeper.change(server(("tcp", 80), ("udp", 81)), server(("tcp", 82), ("udp", 83), name="renamed"))
+        with pytest.raises(ConnectionRefusedError):
+            connected(pair, 80)
+        with connected(pair, 82) as other:
+            assert other.recv(100).startswith(b"labctl renamed")
+        client.sendall(b" and after")
+        client.shutdown(socket.SHUT_WR)
+        assert json.loads(read_all(client))["sha256"] == hashlib.sha256(b"before and after").hexdigest()
+    with opened(pair, "left", socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", (str(RIGHT), 83))
+        assert client.recv(100).startswith(b"labctl renamed")
+
+
+def test_a_port_may_change_what_it_serves(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(server(("tcp", 80)))
+    keeper.change(server(("tcp", 80)), server(("http", 80)))
+    with connected(pair, 80) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_all(client).startswith(b"HTTP/1.1 200")
+
+
+def test_a_program_that_cannot_have_what_it_shall_become_goes_on_as_it_was(pair: Lab, keeper: Keeper) -> None:
+    taken = opened(pair, "right", socket.SOCK_STREAM)
+    taken.bind(("0.0.0.0", 82))
+    taken.listen()
+    old, new = server(("tcp", 80)), server(("tcp", 81), ("tcp", 82), name="other")
+    keeper.start(old)
+    with pytest.raises(KernelError, match="82/tcp: Address already in use") as caught:
+        keeper.change(old, new)
+    assert caught.value.subject == new
+    with connected(pair, 80) as client:
+        assert client.recv(100).startswith(b"labctl banner")
+    with pytest.raises(ConnectionRefusedError):
+        connected(pair, 81)
+    taken.close()
+    keeper.change(old, new)
+    assert connected(pair, 82).recv(100).startswith(b"labctl other")
+
+
+def test_a_program_that_does_not_run_is_started_by_a_change(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    os.kill(status(keeper, "dns").pid, signal.SIGKILL)
+    eventually(lambda: status(keeper, "dns").state == "exited")
+    keeper.change(DNS, resolver("new"))
+    assert ask(pair, "new.lab.test").rr
+
+
+def test_a_program_that_ends_over_a_change_is_told_with_its_last_words(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    os.kill(status(keeper, "dns").pid, signal.SIGSTOP)
+
+    def kill() -> None:
+        time.sleep(0.2)
+        os.kill(status(keeper, "dns").pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(StateError, match="dns in right did not change: killed by SIGKILL"):
+        keeper.change(DNS, resolver("new"))
+    killer.join()
+
+
+def test_a_program_is_asked_for_one_thing_at_a_time(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    pid = status(keeper, "dns").pid
+    os.kill(pid, signal.SIGSTOP)
+    ends: dict[str, str] = {}
+
+    def change(name: str) -> None:
+        try:
+            keeper.change(DNS, resolver(name))
+            ends[name] = "done"
+        except StateError as error:
+            ends[name] = error.message
+
+    threads = [threading.Thread(target=change, args=(name,)) for name in ("first", "second")]
+    for each in threads:
+        each.start()
+    eventually(lambda: ends)
+    os.kill(pid, signal.SIGCONT)
+    for each in threads:
+        each.join()
+    assert sorted(ends.values()) == ["dns in right is busy: it was asked to change", "done"]
+    [done] = [name for name, end in ends.items() if end == "done"]
+    assert ask(pair, f"{done}.lab.test").rr
+
+
+def test_a_configuration_larger_than_a_pipe_arrives_whole(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    many = [f"host-{number}" for number in range(5000)]
+    keeper.change(DNS, resolver(*many))
+    assert ask(pair, "host-4999.lab.test").rr
+
+
+def test_a_program_of_another_kind_is_stopped_and_started(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    other = Process("right", "dns", Server("other", (Listen("tcp", 80),)))
+    keeper.change(DNS, other)
+    assert connected(pair, 80).recv(100).startswith(b"labctl other")
+
+
 # --- path watcher -----------------------------------------------------------------------------------------------
 
 INTERVAL, COUNT = 100, 3
@@ -429,6 +585,115 @@ def test_a_watcher_that_was_killed_leaves_nothing_to_its_successor(watched: Lab,
     assert routed(watched, "left")
     keeper.start(watcher("left"))
     assert not routed(watched, "left")
+
+
+def process(node: str, *paths: WatchedPath) -> Process:
+    return Process(node, "paths", PathWatcher(paths))
+
+
+def events_of_routes(lab: Lab, node: str, act: Callable[[], object]) -> list[tuple[int, str]]:
+    """What the kernel says of 172.16.x.0/24 in its main table while `act` runs: (RTM_NEWROUTE 24, RTM_DELROUTE 25)."""
+    with enter(lab.paths.namespace(node)):
+        watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    with watch:
+        watch.bind((0, 0x40))  # RTMGRP_IPV4_ROUTE
+        act()
+        watch.settimeout(0.3)
+        found: list[tuple[int, str]] = []
+        with contextlib.suppress(TimeoutError):
+            while data := watch.recv(65536):
+                for net in (LEFT_NET, RIGHT_NET, OTHER_NET):
+                    if net.network_address.packed in data:
+                        found.append((struct.unpack_from("=H", data, 4)[0], str(net)))
+        return found
+
+
+OTHER_NET = IPv4Network("172.16.3.0/24")
+NEW, GONE = 24, 25
+
+
+def test_a_change_of_metric_replaces_the_route_before_the_old_one_goes_and_the_session_stays_up(
+    watched: Lab, keeper: Keeper
+) -> None:
+    old = path_of(watcher("left"))
+    said = status_of(keeper, "left").detail
+    new = replace(old, metric=20, prefixes=(RIGHT_NET, OTHER_NET))
+    told = events_of_routes(watched, "left", lambda: keeper.change(process("left", old), process("left", new)))
+    assert told == [(NEW, str(RIGHT_NET)), (NEW, str(OTHER_NET)), (GONE, str(RIGHT_NET))]
+    found = {each["dst"]: each["metric"] for each in watched.json("left", "ip", "route") if "metric" in each}
+    assert found == {str(RIGHT_NET): 20, str(OTHER_NET): 20}
+    assert status_of(keeper, "left").detail == said
+
+
+def test_two_paths_that_change_places_leave_no_instant_without_a_route(watched: Lab, keeper: Keeper) -> None:
+    watched.wire("left", "eth1", "10.0.1.1/24", "right", "eth1", "10.0.1.2/24")
+    second = {
+        node: replace(
+            path_of(watcher(node)),
+            name="second",
+            device="eth1",
+            carrier="eth1",
+            local=ends[0],
+            remote=ends[1],
+            metric=20,
+        )
+        for node, ends in (
+            ("left", (IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2"))),
+            ("right", (IPv4Address("10.0.1.2"), IPv4Address("10.0.1.1"))),
+        )
+    }
+    both = {node: process(node, path_of(watcher(node)), replace(each, source=None)) for node, each in second.items()}
+    for node in ("left", "right"):
+        keeper.change(watcher(node), both[node])
+    eventually(lambda: all(each.paths == {"main": "up", "second": "up"} for each in keeper.status()))
+    said = [each.detail for each in keeper.status()]
+    program = both["left"].program
+    assert isinstance(program, PathWatcher)
+    swapped = process("left", *(replace(path, metric=30 - path.metric) for path in program.paths))
+    told = events_of_routes(watched, "left", lambda: keeper.change(both["left"], swapped))
+    assert [event for event, _ in told] == [NEW, NEW]
+    routes = [each for each in watched.json("left", "ip", "route") if each["dst"] == str(RIGHT_NET)]
+    assert [(each["dev"], each["metric"]) for each in routes] == [("eth1", 10), ("eth0", 20)]
+    assert [each.detail for each in keeper.status()] == said
+    keeper.change(swapped, process("left", *program.paths[1:]))
+    eventually(lambda: status_of(keeper, "right").paths == {"main": "down", "second": "up"})
+    assert status_of(keeper, "left").paths == {"second": "up"}
+
+
+def test_a_changed_interval_counts_from_then_on_and_the_session_stays_up(watched: Lab, keeper: Keeper) -> None:
+    said = [each.detail for each in keeper.status()]
+    for node in ("left", "right"):
+        keeper.change(watcher(node), process(node, replace(path_of(watcher(node)), interval_ms=300)))
+    time.sleep(1.5)
+    assert [each.detail for each in keeper.status()] == said
+    frozen = status_of(keeper, "right").pid
+    elapsed = moment_of_route_loss(watched, "left", lambda: os.kill(frozen, signal.SIGSTOP))
+    os.kill(frozen, signal.SIGCONT)
+    assert (COUNT - 1) * 300 - 5.0 <= elapsed <= COUNT * 300 + 60.0
+
+
+def test_a_path_with_other_ends_begins_anew_and_a_watcher_that_cannot_change_goes_on(
+    watched: Lab, keeper: Keeper
+) -> None:
+    old = path_of(watcher("left"))
+    with pytest.raises(KernelError, match="no device eth7"):
+        keeper.change(watcher("left"), process("left", replace(old, metric=20), replace(old, name="x", device="eth7")))
+    assert {key: watched.json("left", "ip", "route", "show", str(RIGHT_NET))[0].get(key) for key in ROUTE} == ROUTE
+    keeper.change(watcher("left"), process("left", replace(old, remote=IPv4Address("10.0.0.9"))))
+    assert status_of(keeper, "left").paths == {"main": "down"}
+    assert not routed(watched, "left")
+    eventually(lambda: status_of(keeper, "right").paths == {"main": "down"}, 1.0)
+    keeper.change(process("left", replace(old, remote=IPv4Address("10.0.0.9"))), watcher("left"))
+    eventually(lambda: routed(watched, "left") and routed(watched, "right"))
+
+
+def path_of(watching: Process) -> WatchedPath:
+    assert isinstance(watching.program, PathWatcher)
+    return watching.program.paths[0]
+
+
+def status_of(keeper: Keeper, node: str) -> ServiceStatus:
+    return next(each for each in keeper.status() if each.namespace == node)
 
 
 def test_a_watcher_of_a_missing_device_is_refused(pair: Lab, keeper: Keeper) -> None:

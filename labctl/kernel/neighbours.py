@@ -1,0 +1,60 @@
+"""What the nodes of a lab remember about their neighbours (ARP, RFC 826): the fabric of a cloud tells them at once when
+an address moves to another machine, where hosts of their own would go on sending to the old one.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address
+
+from labctl.kernel import netns
+from labctl.kernel.netlink import DUMP, Message, attribute, attributes
+from labctl.kernel.nodes import Nodes
+from labctl.kernel.paths import Paths
+from labctl.plan.objects import Address, Create, Delete, Step
+
+Moving = frozenset[IPv4Address]
+
+_RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
+_NDMSG = struct.Struct("=BxxxiHBB")
+_AF_INET = 2
+_NDA_DST = 1
+
+
+def moving(steps: Iterable[Step]) -> Moving:
+    """The addresses that go from one place and come to another."""
+    goes, comes = set(), set()
+    for step in steps:
+        match step:
+            case Delete(old=Address(address=interface)):
+                goes.add(interface.ip)
+            case Create(new=Address(address=interface)):
+                comes.add(interface.ip)
+            case _:
+                pass
+    return frozenset(goes & comes)
+
+
+def forget(paths: Paths, nodes: Nodes, addresses: Iterable[IPv4Address]) -> None:
+    """Let every node of the lab ask anew where `addresses` are."""
+    wanted = {each.packed for each in addresses}
+    for name in sorted(each.name for each in paths.namespaces.iterdir()):
+        if netns.exists(paths, name):
+            connection = nodes[name].route
+            connection.send(list(_forgetting(connection.dump(_listing()), wanted)))
+
+
+def _listing() -> Message:
+    return Message(_RTM_GETNEIGH, DUMP, _NDMSG.pack(_AF_INET, 0, 0, 0, 0), "list neighbours")
+
+
+def _forgetting(listed: Iterable[bytes], wanted: set[bytes]) -> Iterator[Message]:
+    for body in listed:
+        _, device, *_ = _NDMSG.unpack_from(body)
+        address = attributes(body[_NDMSG.size :]).get(_NDA_DST, b"")
+        if address in wanted:
+            request = _NDMSG.pack(_AF_INET, device, 0, 0, 0) + attribute(_NDA_DST, address)
+            what = f"forget the neighbour {IPv4Address(address)}"
+            yield Message(_RTM_DELNEIGH, 0, request, what, tolerated=(errno.ENOENT,))
