@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from labctl import state
@@ -22,7 +23,9 @@ from labctl.plan.diff import diff
 from labctl.plan.needs import Mechanism, needs
 from labctl.plan.objects import Plan, Step, XfrmState
 from labctl.probes.results import Results
-from labctl.prove import READY_MS, Prover, Reporter
+from labctl.prove.bench import READY_MS
+from labctl.prove.bundle import Bundles
+from labctl.prove.prover import Prover, Reporter
 from labctl.services import keeper
 from labctl.services.keeper import Keeper
 
@@ -39,7 +42,7 @@ class Listener(Reporter, Protocol):
 
 def mechanisms(described: Described) -> tuple[Mechanism, ...]:
     """What the lab needs of a machine, its drills and its checks' changes included."""
-    faults = frozenset(drill.fault.kind for drill in described.drills)
+    faults = tuple(drill.fault for drill in described.drills)
     plans = (described.plan, *described.changed.values())
     found = {each for plan in plans for each in needs(plan, faults)}
     return tuple(sorted(found))
@@ -110,15 +113,26 @@ def _waiting(lab: Keeper) -> list[str]:
 
 
 def verify(
-    described: Described, paths: Paths, only: Sequence[str], listener: Listener, where: str = "host"
+    described: Described,
+    paths: Paths,
+    only: Sequence[str],
+    listener: Listener,
+    *,
+    where: str = "host",
+    evidence: Path,
 ) -> Results:
-    """Prove the lab's checks and drills (`only` these and their controls, if any are named)."""
+    """Prove the lab's checks, drills and changes (`only` these and their controls, if any are named).
+
+    What does not pass leaves a bundle in a new directory under `evidence`.
+    """
     with state.lock(paths, "verify"):
         began = time.monotonic()
-        prover = Prover(described, paths, keys.load(paths), listener, await_ready)
-        checks, drills = prover.prove(only)
+        bundles = Bundles(paths, evidence, described.name)
+        prover = Prover(described, paths, keys.load(paths), listener, await_ready, bundles)
+        checks, drills, changes = prover.prove(only)
         seconds = {"verify": round(time.monotonic() - began, 3)}
-        return Results(described.name, where, described.time_scale, checks, drills, seconds)
+        left = prover.after == "leave"
+        return Results(described.name, where, described.time_scale, checks, drills, changes, seconds, left)
 
 
 def down(paths: Paths, listener: Listener) -> bool:
@@ -158,20 +172,29 @@ def _take_away(paths: Paths) -> None:
 
 
 def run(
-    described: Described, paths: Paths, only: Sequence[str], listener: Listener, *, keep: bool, where: str
+    described: Described,
+    paths: Paths,
+    only: Sequence[str],
+    listener: Listener,
+    *,
+    keep: bool,
+    where: str,
+    evidence: Path,
 ) -> Results:
-    """Up, verify, and down again unless `keep`, also when something in between fails."""
+    """Up, verify, and down again unless `keep`, also when something in between fails. What `listener` wants left as it
+    stands is kept too.
+    """
     began = time.monotonic()
     up(described, paths, listener, where)
     built = time.monotonic()
     try:
-        results = verify(described, paths, only, listener, where)
+        results = verify(described, paths, only, listener, where=where, evidence=evidence)
     except BaseException:
         if not keep:
             with suppress(LabError):
                 down(paths, listener)
         raise
-    if not keep:
+    if not keep and not results.left:
         ending = time.monotonic()
         down(paths, listener)
         results.seconds["down"] = round(time.monotonic() - ending, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
 
 
 def _topologies(incomplete: str) -> list[str]:
@@ -40,8 +39,33 @@ Topology = Annotated[
 LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.", autocompletion=_labs)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 On = Annotated[str, typer.Option("--on", help="The kernel to run on: auto, host, kvm, uml or tcg.")]
-Only = Annotated[str, typer.Option("--only", help="These checks and drills alone (P1,N2), with their controls.")]
+Only = Annotated[
+    str, typer.Option("--only", help="These checks, drills and changes alone (P1,N2), with their controls.")
+]
 Scale = Annotated[int, typer.Option("--time-scale", min=0, max=100, help="Stretch timers and bounds (0: as needed).")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, whatever they are.")
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write a report to be read in a browser, all in one file.")
+]
+Evidence = Annotated[
+    Path | None,
+    typer.Option(
+        "--evidence",
+        metavar="DIR",
+        help="Keep packets, tables and logs of what does not pass in DIR/LAB-DATE-TIME; made only then. "
+        "(default: labctl-evidence)",
+    ),
+]
+Pause = Annotated[
+    bool,
+    typer.Option(
+        "--pause-on-fail",
+        help="Stop where something does not pass, with the lab as it stands: at a terminal until Enter, "
+        "else leave it up and end.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -59,31 +83,17 @@ def run(
     only: Only = "",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up.")] = False,
     time_scale: Scale = 0,
+    junit: Junit = None,
+    html: Html = None,
+    evidence: Evidence = None,
+    pause: Pause = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a lab up, prove it, report, take it down."""
-    from labctl.cli import files, where
-    from labctl.cli.terminal import Terminal
-    from labctl.errors import UsageError
-    from labctl.prove import chosen
+    from labctl.cli import outputs, proving
 
-    described = files.read(topology, time_scale or 1)
-    chosen(described, _ids(only))
-    choice = where.decide(on, described)
-    if where.here() == "host":
-        print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
-    if choice.engine != "host":
-        if keep:
-            raise UsageError("--keep: a guest kernel ends with the command, and the lab with it", hint="--on host")
-        scale = time_scale or (where.SLOW_SCALE if choice.engine == "tcg" else 1)
-        arguments = [*(["--only", only] if only else []), *(["--json"] if as_json else [])]
-        raise typer.Exit(where.run_in_guest(choice.engine, files.find(topology), scale, arguments))
-    from labctl import lab
-    from labctl.kernel.paths import Paths
-
-    with Terminal(quiet=as_json) as terminal:
-        results = lab.run(described, Paths(described.name), _ids(only), terminal, keep=keep, where=where.here())
-    _conclude(results, as_json)
+    asked = proving.Asked(only, as_json, pause, outputs.prepare(junit, html, evidence))
+    raise typer.Exit(proving.run(topology, on, asked, keep=keep, time_scale=time_scale))
 
 
 @app.command()
@@ -106,19 +116,20 @@ def up(topology: Topology, on: On = "host", time_scale: Scale = 1) -> None:
 
 
 @app.command()
-def verify(name: LabName, only: Only = "", as_json: AsJson = False) -> None:
+def verify(
+    name: LabName,
+    only: Only = "",
+    junit: Junit = None,
+    html: Html = None,
+    evidence: Evidence = None,
+    pause: Pause = False,
+    as_json: AsJson = False,
+) -> None:
     """Prove a lab that is up."""
-    from labctl import lab, state
-    from labctl.cli import where
-    from labctl.cli.terminal import Terminal
-    from labctl.describe import describe
-    from labctl.kernel.paths import Paths
+    from labctl.cli import outputs, proving
 
-    saved = state.load(Paths(name))
-    described = describe(saved.description.encode(), saved.journal.source, saved.journal.time_scale)
-    with Terminal(quiet=as_json) as terminal:
-        results = lab.verify(described, Paths(name), _ids(only), terminal, where.here())
-    _conclude(results, as_json)
+    asked = proving.Asked(only, as_json, pause, outputs.prepare(junit, html, evidence))
+    raise typer.Exit(proving.verify(name, asked))
 
 
 @app.command()
@@ -201,31 +212,13 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(
-    topology: Annotated[
-        str, typer.Argument(help="Answer for this topology alone.", autocompletion=_topologies)
-    ] = "",
+    topology: Annotated[str, typer.Argument(help="Answer for this topology alone.", autocompletion=_topologies)] = "",
     as_json: AsJson = False,
 ) -> None:
     """Say which mechanisms and guest kernels this machine has, by trying them."""
     from labctl.cli import examining
 
     raise typer.Exit(examining.examine(topology, as_json=as_json))
-
-
-def _ids(only: str) -> list[str]:
-    return [word.strip() for word in only.split(",") if word.strip()]
-
-
-def _conclude(results: Any, as_json: bool) -> None:
-    from labctl.cli.terminal import put
-    from labctl.report.data import results_data
-    from labctl.report.text import summary
-
-    if as_json:
-        _print_json(results_data(results))
-    else:
-        put(summary(results))
-    raise typer.Exit(results.exit_code)
 
 
 def _print_json(data: Any) -> None:

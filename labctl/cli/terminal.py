@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.plan.objects import Step
-from labctl.probes.drills import DrillVerdict
+from labctl.probes.results import StreamVerdict
 from labctl.probes.verdicts import Verdict
-from labctl.report.text import check_lines, drill_lines
+from labctl.report.text import Groups, check_lines, drill_lines
+
+if TYPE_CHECKING:
+    from labctl.prove.prover import After
 
 FORCE_COLOR = "FORCE_COLOR"
 """Set where standard output is no terminal but ends at one, as in a guest (https://force-color.org)."""
@@ -24,6 +29,8 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._groups = Groups()
+        self._begun = False
         self._progress: Any = None
         self._task: Any = None
 
@@ -64,29 +71,58 @@ class Terminal:
 
     def checked(self, verdict: Verdict) -> None:
         """A check is decided."""
-        self._show(verdict.verdict, check_lines(verdict))
+        self._show(verdict, check_lines(verdict, width()))
 
-    def drilled(self, verdict: DrillVerdict) -> None:
-        """A drill is decided."""
-        self._show(verdict.verdict, drill_lines(verdict))
+    def drilled(self, verdict: StreamVerdict) -> None:
+        """A drill or a live change is decided."""
+        self._show(verdict, drill_lines(verdict, width()))
+
+    def stopped(self, verdict: Verdict | StreamVerdict) -> After:
+        """Something did not pass: on with the next."""
+        return "go on"
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """No progress is shown within the block, so that other lines can be."""
+        if self._progress is not None:
+            self._progress.stop()
+        yield
+        if self._progress is not None:
+            self._progress.start()
 
     def say(self, text: str) -> None:
         """A line for people, never mixed into what a program reads."""
         print(text, file=sys.stderr, flush=True)
 
-    def _show(self, word: str, lines: Iterable[str]) -> None:
+    def _show(self, verdict: Verdict | StreamVerdict, lines: Iterable[str]) -> None:
+        heading = self._groups.heading(verdict)
         if self._quiet:
             return
+        before = f"{chr(10) if self._begun else ''}{heading}{chr(10)}" if heading else ""
+        self._begun = True
         text = "\n".join(lines)
-        if sys.stdout.isatty() or os.environ.get(FORCE_COLOR):
+        if coloured():
             from rich.console import Console
             from rich.text import Text
 
-            styled = Text(text)
-            styled.stylize(_STYLES[word], 0, len(word))
+            styled = Text.assemble((before, "bold"), text)
+            styled.stylize(_STYLES[verdict.verdict], len(before), len(before) + len(verdict.verdict))
             Console(soft_wrap=True, highlight=False).print(styled)
         else:
-            put(text)
+            put(before + text)
+
+
+def coloured() -> bool:
+    """Whether standard output is read at a terminal by somebody who does not mind colours (https://no-color.org)."""
+    return (sys.stdout.isatty() or bool(os.environ.get(FORCE_COLOR))) and not os.environ.get("NO_COLOR")
+
+
+def width() -> int:
+    """How wide lines may be: as the terminal is; 0, any, where the output goes elsewhere."""
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if os.environ.get(FORCE_COLOR) and columns.isdecimal() else 0
 
 
 def put(text: str) -> None:

@@ -6,17 +6,26 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from labctl.cli.outputs import Outputs
 from labctl.describe import Described
 from labctl.guest.choice import Choice, choose
 
+if TYPE_CHECKING:
+    from labctl.cli.terminal import Waiting
+
 WHERE = "LABCTL_WHERE"
 """Set inside a guest, so that reports name the kernel that they speak of."""
+
+ATTENDED = "LABCTL_ATTENDED"
+"""Set inside a guest whose input and output are those of a terminal."""
 
 SLOW_SCALE = 5
 """An emulated processor jitters by hundreds of milliseconds: timers and bounds are stretched by this there."""
 
 GUEST_TIMEOUT_S = 1800.0
+PAUSING_TIMEOUT_S = 7 * 86400.0
 
 
 def here() -> str:
@@ -44,16 +53,45 @@ def lacking(described: Described) -> tuple[str, ...]:
     return tuple(each.mechanism for each in doctor.missing(mechanisms(described)))
 
 
-def run_in_guest(engine: str, topology: Path, time_scale: int, arguments: Sequence[str]) -> int:
-    """`labctl run` of `topology` in a guest; its output is ours, and so is its exit status."""
-    from labctl import guest
-    from labctl.cli.terminal import FORCE_COLOR, Waiting
+class _Errors:
+    """Standard error for a guest: a spinner there would write over what the guest says."""
 
-    command = [sys.executable, "-m", "labctl", "run", str(topology.resolve()), "--on", "host"]
-    command += ["--time-scale", str(time_scale), *arguments]
-    environment = {WHERE: engine, **({FORCE_COLOR: "1"} if sys.stdout.isatty() else {})}
+    def __init__(self, out: Waiting) -> None:
+        self._out = out
+
+    def write(self, data: bytes) -> None:
+        """Pass `data` on."""
+        self._out.write(b"")  # it stops spinning
+        sys.stderr.buffer.write(data)
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        sys.stderr.buffer.flush()
+
+
+def run_in_guest(
+    engine: str, topology: Path, time_scale: int, arguments: Sequence[str], outputs: Outputs, *, pausing: bool
+) -> int:
+    """`labctl run` of `topology` in a guest; its output is ours, and so is its exit status. `pausing`: our input is its
+    own, too.
+    """
+    from labctl import guest
+    from labctl.cli.terminal import FORCE_COLOR, Waiting, width
+
     file = topology.resolve()
-    with Waiting(f"starting a kernel ({engine}), and the lab in it") as out:
+    command = [sys.executable, "-m", "labctl", "run", str(file), "--on", "host", "--time-scale", str(time_scale)]
+    environment = {WHERE: engine, **({FORCE_COLOR: "1", "COLUMNS": str(width())} if sys.stdout.isatty() else {})}
+    environment |= {ATTENDED: "1"} if pausing else {}
+    environment |= {name: os.environ[name] for name in ("NO_COLOR",) if name in os.environ}
+    with outputs.lent() as lent, Waiting(f"starting a kernel ({engine}), and the lab in it") as out:
         return guest.run(
-            engine, command, timeout=GUEST_TIMEOUT_S, readable=[file], environment=environment, stdout=out
+            engine,
+            [*command, *arguments, *lent.arguments],
+            timeout=PAUSING_TIMEOUT_S if pausing else GUEST_TIMEOUT_S,
+            writable=lent.writable,
+            readable=[file],
+            environment=environment,
+            stdout=out,
+            stderr=_Errors(out),
+            stdin=sys.stdin.fileno() if pausing else None,
         )

@@ -6,8 +6,10 @@ Everything is loaded before the first mount, because a mount may cover the libra
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
+import itertools
 import json
 import os
 import socket
@@ -15,6 +17,8 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,8 @@ OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_RECURSIVE = 1, os.O_CLOEXEC, 0x8000
 MOVE_MOUNT_F_EMPTY_PATH = 4
 LINUX_REBOOT_CMD_POWER_OFF = 0x4321FEDC
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+
+HEARING_S = 0.05
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
@@ -111,7 +117,7 @@ def load(modules: list[str]) -> None:
 
 
 def execute(job: dict[str, Any], directory: Path) -> int:
-    """Run the job with its two streams on the shared directory; the exit status, 128 + n for the signal n.
+    """Run the job with its streams on the shared directory; the exit status, 128 + n for the signal n.
 
     Orphans come to process 1, so every child is awaited until the job's own turns up.
     """
@@ -119,7 +125,7 @@ def execute(job: dict[str, Any], directory: Path) -> int:
         try:
             process = subprocess.Popen(
                 job["argv"],
-                stdin=subprocess.DEVNULL,
+                stdin=hear(directory) if job["heard"] else subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 cwd=job["cwd"],
@@ -135,6 +141,25 @@ def execute(job: dict[str, Any], directory: Path) -> int:
                 code = os.waitstatus_to_exitcode(status)
                 process.returncode = code
                 return code if code >= 0 else 128 - code
+
+
+def hear(directory: Path) -> int:
+    """The end to read from of a pipe that is fed with the files stdin-0, stdin-1, ... until an empty one."""
+    heard, told = os.pipe()
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(told, "wb", 0) as pipe:
+            for number in itertools.count():
+                piece = directory / f"stdin-{number}"
+                while not piece.exists():
+                    time.sleep(HEARING_S)
+                data = piece.read_bytes()
+                if not data:
+                    return
+                pipe.write(data)
+
+    threading.Thread(target=feed, daemon=True).start()
+    return heard
 
 
 def finish(directory: Path, name: str, text: str) -> None:

@@ -27,6 +27,7 @@ class Request:
     writable: Sequence[Path]
     readable: Sequence[Path]
     environment: Mapping[str, str]
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What `inside.py` carries out: `covers` get an empty tmpfs, `shares` lie over that, outer ones first."""
+    """What `inside.py` carries out: `covers` get an empty tmpfs, `shares` lie over that, outer ones first.
+
+    `heard`: its input is what `Workspace.hand_in` is given; else it has none.
+    """
 
     argv: Sequence[str]
     cwd: str
@@ -48,6 +52,7 @@ class Job:
     covers: Sequence[str]
     shares: Sequence[Share]
     modules: Sequence[str] = ()
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,15 @@ class Workspace:
         """Why the guest could not be set up or could not run the job, "" while nothing is known."""
         path = self.root / "fault"
         return path.read_text() if path.exists() else ""
+
+    def hand_in(self, number: int, data: bytes) -> None:
+        """Piece `number` of the job's input, from 0; an empty one ends it.
+
+        Each is a file that appears whole: a guest may keep in mind how long a file was when it first looked.
+        """
+        part = self.root / "stdin.part"
+        part.write_bytes(data)
+        part.rename(self.root / f"stdin-{number}")
 
     def fill(self, job: Job) -> None:
         """Write the job and the program that carries it out.

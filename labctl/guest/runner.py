@@ -6,6 +6,8 @@ once on a timeout, an interrupt or any other way out.
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import tempfile
 import time
@@ -51,6 +53,24 @@ class Tail:
             self.stream.flush()
 
 
+@dataclass(slots=True)
+class Feed:
+    """Hands on to a job what comes in at a file descriptor, until its end."""
+
+    work: Workspace
+    source: int
+    pieces: int = 0
+    ended: bool = False
+
+    def copy(self) -> None:
+        """Hand on what has come."""
+        if not self.ended and select.select([self.source], [], [], 0)[0]:
+            data = os.read(self.source, 1 << 16)
+            self.work.hand_in(self.pieces, data)
+            self.pieces += 1
+            self.ended = not data
+
+
 def run(
     engine: str,
     argv: Sequence[str],
@@ -61,14 +81,15 @@ def run(
     environment: Mapping[str, str] | None = None,
     stdout: Sink | None = None,
     stderr: Sink | None = None,
+    stdin: int | None = None,
 ) -> int:
     """Run `argv` as root in a guest of `engine`, in the present directory, and return its exit status.
 
     The guest sees the host's files read-only, with /tmp, /var/tmp and /run empty and its own. The `writable`
     directories are the host's, and `readable` files and directories stay in sight even where those three would hide
     them, as do the interpreter, labctl and the present directory. `timeout` is in seconds and includes the boot.
-    Output goes to `stdout` and `stderr` (by default our own) as it comes; there is no input. `environment` is added to
-    a plain one: nothing else is passed on but PYTHONPATH.
+    Output goes to `stdout` and `stderr` (by default our own) as it comes; input comes from the file descriptor `stdin`,
+    through a pipe, or there is none. `environment` is added to a plain one: nothing else is passed on but PYTHONPATH.
 
     Raises HostError where the engine cannot be used, GuestError where the guest did not boot, died, or ran out of
     time. A signal that would end this process ends the guest first.
@@ -76,7 +97,7 @@ def run(
     found = available(engine)
     if not found.ok:
         raise HostError(f"no {engine} guest can run here: {found.detail}", hint=found.remedy)
-    request = Request(argv, writable, readable, environment or {})
+    request = Request(argv, writable, readable, environment or {}, heard=stdin is not None)
     with late_death(), tempfile.TemporaryDirectory(prefix="labctl-guest-") as directory:
         work = Workspace(Path(directory).resolve())
         try:
@@ -84,18 +105,22 @@ def run(
             work.fill(launch.job)
         except OSError as fault:
             raise GuestError(f"the {engine} guest cannot be prepared: {fault}") from fault
-        tails = [Tail(work.stdout, stdout or sys.stdout.buffer), Tail(work.stderr, stderr or sys.stderr.buffer)]
+        streams: list[Tail | Feed] = [
+            Tail(work.stdout, stdout or sys.stdout.buffer),
+            Tail(work.stderr, stderr or sys.stderr.buffer),
+            *([] if stdin is None else [Feed(work, stdin)]),
+        ]
         with started(launch) as guest:
-            return _follow(engine, guest, work, tails, timeout)
+            return _follow(engine, guest, work, streams, timeout)
 
 
-def _follow(engine: str, guest: Guest, work: Workspace, tails: Sequence[Tail], timeout: float) -> int:
+def _follow(engine: str, guest: Guest, work: Workspace, streams: Sequence[Tail | Feed], timeout: float) -> int:
     """Stream until the status is there; raises GuestError where it will not come."""
     begun = time.monotonic()
     while True:
         ended, status = guest.ended(), work.status()
-        for tail in tails:
-            tail.copy()
+        for stream in streams:
+            stream.copy()
         if status is not None:
             return status
         passed = time.monotonic() - begun

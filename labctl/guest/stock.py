@@ -167,6 +167,7 @@ def prepare(name: str, work: Workspace, request: Request) -> Launch:
         covers=COVERS,
         shares=outer_first(shares),
         modules=MODULES,
+        heard=request.heard,
     )
     options = [export.option(work) for export in exports]
     return Launch(job, command(name, find(), options), host_environment(work), frozenset(os.sched_getaffinity(0)))

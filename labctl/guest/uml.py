@@ -82,6 +82,7 @@ def prepare(work: Workspace, request: Request) -> Launch:
         environment=environment(request.environment),
         covers=(*COVERS, "/dev/shm"),
         shares=outer_first([*written, *shown]),
+        heard=request.heard,
     )
     processor, claim = claim_processor()
     return Launch(job, command(work), host_environment(), frozenset({processor}), claim)

@@ -1,28 +1,35 @@
-"""Verdicts, faults and plans as JSON values: what `--json` prints."""
+"""Verdicts, faults and plans as JSON values: what `--json` prints. `results.schema.json` is its JSON Schema."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from labctl.codec import encode
 from labctl.description.faults import Fault
 from labctl.errors import DescriptionError, LabError
-from labctl.probes.drills import DrillVerdict
-from labctl.probes.results import Results
+from labctl.probes.results import Course, Results, StreamVerdict
 from labctl.probes.verdicts import Verdict
-from labctl.probes.wire import Flow
+from labctl.probes.wire import Flow, TcpReport
+
+VERSION = 1
+"""Of this form of the results; greater when a reader of the one before would misread it."""
 
 
 def results_data(results: Results) -> dict[str, Any]:
     """A whole run."""
     return {
+        "version": VERSION,
         "lab": results.lab,
         "where": results.where,
         "verdict": results.verdict,
+        "exit_code": results.exit_code,
         "time_scale": results.time_scale,
         "checks": [check_data(each) for each in results.checks],
-        "drills": [drill_data(each) for each in results.drills],
+        "drills": [stream_data(each) for each in results.drills],
+        "changes": [stream_data(each) for each in results.changes],
         "seconds": results.seconds,
+        "left": results.left,
     }
 
 
@@ -35,37 +42,80 @@ def check_data(verdict: Verdict) -> dict[str, Any]:
         "observed": verdict.observed,
         "reason": verdict.reason,
         "about": verdict.about,
+        "negative": verdict.negative,
         "control": list(verdict.control),
+        "number": verdict.number,
         "elapsed_ms": round(verdict.elapsed_ms, 1),
+        "evidence": verdict.evidence,
         "flows": [flow_data(flow) for flow in sorted(verdict.flows, key=lambda flow: flow.first_ms)],
     }
 
 
-def drill_data(verdict: DrillVerdict) -> dict[str, Any]:
-    """One drill, with its packets on each link in each part."""
+def stream_data(verdict: StreamVerdict) -> dict[str, Any]:
+    """One drill or live change, with its stream packet by packet and what was seen on each link in each part."""
     return {
         "id": verdict.id,
+        "kind": verdict.kind,
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "about": verdict.about,
+        "what": verdict.what,
+        "rate": verdict.rate,
         "sent": verdict.sent,
         "lost": verdict.lost,
         "duplicated": verdict.duplicated,
         "reordered": verdict.reordered,
         "failback_lost": verdict.failback_lost,
-        "longest_gap_ms": verdict.longest_gap_ms,
-        "restored_ms": verdict.restored_ms,
-        "tcp": verdict.tcp,
+        "longest_gap_ms": _rounded(verdict.longest_gap_ms),
+        "restored_ms": _rounded(verdict.restored_ms),
+        "loss_derived_ms": _rounded(verdict.loss_derived_ms),
+        "reach_ms": _rounded(verdict.reach_ms),
+        "path_changes": verdict.path_changes,
+        "tcp": _tcp_data(verdict.tcp) if verdict.tcp else None,
+        "way": dict(verdict.way),
+        "then": [check_data(each) for each in verdict.then],
+        "evidence": verdict.evidence,
         "parts": {name: [flow_data(flow) for flow in flows] for name, flows in verdict.parts.items()},
+        "course": _course_data(verdict.course) if verdict.course else None,
     }
 
 
 def flow_data(flow: Flow) -> dict[str, Any]:
     """Packets alike at one tap; what they do not have is left out."""
-    data = {key: value for key, value in encode(flow).items() if key != "is" and value not in (0, 0.0, "", None)}
+    data = {
+        key: round(value, 3) if isinstance(value, float) else value
+        for key, value in encode(flow).items()
+        if key not in ("is", "inner") and value != (-1 if key == "vni" else 0) and value != ""
+    }
     if flow.inner:
-        data["inner"] = flow_data(flow.inner)
+        data["inner"] = flow_data(replace(flow.inner, tap="", namespace="", device=""))
     return data
+
+
+def _tcp_data(report: TcpReport) -> dict[str, Any]:
+    return {
+        "sent": report.sent,
+        "received": report.received,
+        "intact": report.intact,
+        "longest_stall_ms": round(report.longest_stall_ms, 1),
+        "reason": report.reason,
+    }
+
+
+def _course_data(course: Course) -> dict[str, Any]:
+    return {
+        "sent_ms": [round(at, 2) for at in course.sent_ms],
+        "arrived_ms": [_rounded(at, 2) for at in course.arrived_ms],
+        "events": [{"at_ms": round(each.at_ms, 2), "what": each.what} for each in course.events],
+        "ways": [
+            {"first": each.first, "last": each.last, "packets": each.packets, "places": list(each.places)}
+            for each in course.ways
+        ],
+    }
+
+
+def _rounded(number: float | None, digits: int = 1) -> float | None:
+    return None if number is None else round(number, digits)
 
 
 def error_data(error: LabError) -> dict[str, Any]:

@@ -1,48 +1,158 @@
-"""Verdicts, faults and findings as lines of text."""
+"""Verdicts, faults and findings as lines of text.
+
+A verdict's line has columns: word, name, the number that matters, claim. A name too long for its column stands alone,
+the rest below it. With `width` the claim and the facts are folded into what is left of the line, or begin a line of
+their own where little is left; 0 folds nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
 
 from labctl.description.faults import Fault
-from labctl.probes.drills import DrillVerdict
-from labctl.probes.results import Results
+from labctl.probes.results import Results, StreamVerdict
 from labctl.probes.verdicts import Verdict
+from labctl.report.words import durations, listed, milliseconds, tcp
+
+WORD, NAME, NUMBER, LABEL = 13, 15, 13, 9
+"""Columns: the verdict, the name, the number, and below a verdict the label of a fact; each with the space after it."""
+
+LEAST = 30
+"""Less room than this is too little to fold a text into."""
+
+WORKS, MUST_NOT, DRILLS, CHANGES = "What works", "What must not work", "Drills: what breaks", "Changes while it runs"
+REVISED = "Decided anew, since a control did not pass"
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def check_lines(verdict: Verdict) -> Iterator[str]:
+class Groups:
+    """Under which heading each verdict belongs, in the order in which they come.
+
+    The control of a check that something does not work stays beside it.
+    """
+
+    def __init__(self) -> None:
+        self._group = ""
+        self._control: tuple[str, ...] = ()
+        self._told: set[str] = set()
+
+    def heading(self, verdict: Verdict | StreamVerdict) -> str:
+        """The heading to print before `verdict`; "" where it belongs to the same group as the one before."""
+        group = self._of(verdict)
+        changed = group != self._group
+        self._group = group
+        return group if changed else ""
+
+    def _of(self, verdict: Verdict | StreamVerdict) -> str:
+        if isinstance(verdict, StreamVerdict):
+            return DRILLS if verdict.kind == "drill" else CHANGES
+        if verdict.id in self._told:
+            return REVISED
+        self._told.add(verdict.id)
+        if verdict.negative:
+            self._control = verdict.control
+        beside = self._group == MUST_NOT and verdict.id in self._control
+        return MUST_NOT if verdict.negative or beside else WORKS
+
+
+def check_lines(verdict: Verdict, width: int = 0) -> Iterator[str]:
     """A check: one line, and under one that did not pass what was expected, what was observed, and why."""
-    time = f"  {verdict.elapsed_ms:.{0 if verdict.elapsed_ms >= 10 else 1}f} ms" if verdict.elapsed_ms else ""
-    yield f"{verdict.verdict:<12} {verdict.id:<12} {verdict.about or verdict.expected}{time}"
+    yield from _head(verdict.verdict, verdict.id, verdict.number, verdict.about or verdict.expected, width)
     if verdict.verdict != "pass":
-        yield f"{'':13}expected: {verdict.expected}"
-        yield f"{'':13}observed: {verdict.observed}"
-        yield f"{'':13}reason:   {verdict.reason}"
-
-
-def drill_lines(verdict: DrillVerdict) -> Iterator[str]:
-    """A drill: its claim, its numbers, and why it did not pass."""
-    yield f"{verdict.verdict:<12} {verdict.id:<12} {verdict.about}"
-    if verdict.lost is not None:
-        restored = "never" if verdict.restored_ms is None else f"{verdict.restored_ms:.0f} ms"
-        yield (
-            f"{'':13}lost {verdict.lost} of {verdict.sent}, {verdict.failback_lost} of them after the repair; "
-            f"longest gap {verdict.longest_gap_ms:.0f} ms; restored after {restored}; TCP {verdict.tcp or 'not tried'}"
+        yield from _facts(
+            (
+                ("expected", verdict.expected),
+                ("observed", verdict.observed),
+                ("reason", verdict.reason),
+                ("evidence", verdict.evidence),
+            ),
+            width,
         )
+
+
+def drill_lines(verdict: StreamVerdict, width: int = 0) -> Iterator[str]:
+    """A drill or a change: its claim, its numbers, and why it did not pass."""
+    gap = "" if verdict.longest_gap_ms is None else f"gap {milliseconds(verdict.longest_gap_ms)}"
+    yield from _head(verdict.verdict, verdict.id, gap, verdict.about or verdict.what, width)
+    facts = [("event", verdict.what), *(("numbers", line) for line in [numbers(verdict)] if line)]
+    facts += [("way", ways(verdict))] if verdict.way else []
+    facts += [("then", f"{each.verdict} {each.id}: {each.about or each.expected}") for each in verdict.then]
     if verdict.verdict != "pass":
-        yield f"{'':13}reason:   {verdict.reason}"
+        facts += [("reason", verdict.reason), ("evidence", verdict.evidence)]
+    yield from _facts(facts, width)
+
+
+def numbers(verdict: StreamVerdict) -> str:
+    """What a stream measured, in a line; "" where nothing was."""
+    if verdict.lost is None:
+        return ""
+    words = [f"lost {verdict.lost} of {verdict.sent}"]
+    if verdict.longest_gap_ms is not None:
+        words.append(f"longest gap {milliseconds(verdict.longest_gap_ms)}")
+    if verdict.kind == "drill" and (verdict.lost or verdict.restored_ms is None):
+        words.append("not restored" if verdict.restored_ms is None else f"restored {milliseconds(verdict.restored_ms)}")
+    words.append(f"lost after the repair {verdict.failback_lost}" if verdict.failback_lost else "")
+    if verdict.reach_ms is not None:
+        words.append(f"true after {milliseconds(verdict.reach_ms)}")
+    words.append(f"twice {verdict.duplicated}" if verdict.duplicated else "")
+    words.append(f"overtaken {verdict.reordered}" if verdict.reordered else "")
+    words.append(f"TCP {tcp(verdict.tcp)}" if verdict.tcp else "TCP not tried")
+    return "; ".join(word for word in words if word)
+
+
+def ways(verdict: StreamVerdict) -> str:
+    """By which way the stream went in each part of the time; parts that went the same way are told together."""
+    parts: dict[str, list[str]] = {}
+    for part, way in verdict.way.items():
+        parts.setdefault(way, []).append(part)
+    return "; ".join(f"{', '.join(names)}: {way}" for way, names in parts.items())
 
 
 def summary(results: Results) -> str:
     """The last line of a run."""
-    words = results.words
-    counts = [f"{words.count(word)} {word}" for word in ("pass", "fail", "inconclusive") if words.count(word)]
-    times = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in results.seconds.items())
+    counts = [_count(results, word) for word in ("pass", "fail", "inconclusive") if word in results.words]
     scale = f", time x {results.time_scale}" if results.time_scale != 1 else ""
     counted = ", ".join(counts) or "no checks"
-    return f"{results.verdict}: lab {results.lab} on {results.where}: {counted} ({times}{scale})"
+    left = ", left as it stood" if results.left else ""
+    return (
+        f"{results.verdict}: lab {results.lab} on {results.where}: {counted}; {durations(results.seconds)}{scale}{left}"
+    )
+
+
+def _count(results: Results, word: str) -> str:
+    verdicts: tuple[Verdict | StreamVerdict, ...] = (*results.checks, *results.drills, *results.changes)
+    names = [each.id for each in verdicts if each.verdict == word]
+    return f"{len(names)} {word}" + (f" ({listed(names, 5)})" if word != "pass" else "")
 
 
 def fault_lines(faults: tuple[object, ...]) -> Iterator[str]:
     """Every fault of a description."""
     return (str(fault) for fault in faults if isinstance(fault, Fault))
+
+
+def _head(word: str, name: str, number: str, claim: str, width: int) -> Iterator[str]:
+    first = f"{word:<{WORD}}{name:<{NAME}}"
+    if len(name) >= NAME:
+        yield first.rstrip()
+        first = " " * (WORD + NAME)
+    first = f"{first}{number:>{NUMBER - 2}}  "
+    if 0 < width < len(first) + LEAST:
+        yield first.rstrip()
+        first = " " * WORD
+    yield from _folded(first, claim, width)
+
+
+def _facts(facts: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+    for label, text in facts:
+        if text:
+            yield from _folded(f"{'':{WORD}}{label:<{LABEL}} ", text, width)
+
+
+def _folded(before: str, text: str, width: int) -> Iterator[str]:
+    room = width - len(before)
+    plain = _CONTROLS.sub(lambda found: " " if found[0] in "\n\t" else "\ufffd", text)
+    lines = textwrap.wrap(plain, room, break_on_hyphens=False) if room >= LEAST else [plain]
+    yield from (f"{before if i == 0 else ' ' * len(before)}{line}".rstrip() for i, line in enumerate(lines or [""]))

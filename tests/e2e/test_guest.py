@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -171,6 +172,32 @@ def test_output_streams_while_the_job_runs(uml: str) -> None:
     assert guest.run(uml, [PYTHON, "-c", script], timeout=30, stdout=out) == 0
     assert out.text == "0\n1\n2\n"
     assert out.pieces[-1][0] - out.pieces[0][0] > 0.5
+
+
+def test_input_comes_in_pieces_and_ends(engine: str) -> None:
+    heard, told = os.pipe()
+    out = Stream()
+
+    def tell() -> None:
+        os.write(told, b"one\n")
+        deadline = time.monotonic() + 60
+        while "one" not in out.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.write(told, b"two")
+        os.close(told)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        assert guest.run(engine, ["cat"], timeout=120, stdout=out, stdin=heard) == 0
+    finally:
+        teller.join()
+        os.close(heard)
+    assert [data for _, data in out.pieces] == [b"one\n", b"two"]
+
+
+def test_without_input_there_is_an_end_of_file_at_once(uml: str) -> None:
+    assert guest.run(uml, ["cat"], timeout=30) == 0
 
 
 def test_labctl_itself_runs_inside(uml: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a run's results look like, as text and as JSON: results.txt and results.json beside this file.
+"""What a run's results look like, to people and to programs: results.txt, .json, .xml, timeline.svg beside this file.
 
 After a deliberate change: LABCTL_GOLDEN=write pytest tests/golden, and read the difference.
 """
@@ -8,14 +8,22 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from labctl.probes.drills import DrillVerdict
-from labctl.probes.results import Results
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+
+from labctl.probes.results import Course, Event, Results, StreamVerdict
 from labctl.probes.verdicts import Verdict
-from labctl.probes.wire import Flow
+from labctl.probes.wire import Flow, TcpReport, Way
+from labctl.report.bounds import Window
 from labctl.report.data import results_data
-from labctl.report.text import check_lines, drill_lines, summary
+from labctl.report.junit import to_junit
+from labctl.report.markup import written
+from labctl.report.text import Groups, check_lines, drill_lines, summary
+from labctl.report.timeline import timeline
 
 HERE = Path(__file__).parent
 
@@ -28,21 +36,108 @@ GRE = replace(
     COUNTED, tap="dl", namespace="dl", device="classic", proto="gre", src="10.148.252.83", dst="172.16.3.1", inner=INNER
 )
 MARKED_GRE = replace(GRE, marked=9, first_ms=11.5, first_marked_ms=12.0)
+GENEVE = replace(
+    GRE, tap="lb", namespace="lb", device="gw", proto="udp", src="10.0.0.1", dst="10.0.0.2", dport=6081, vni=0
+)
+QUOTE = replace(COUNTED, tap="inet", proto="icmp", src="198.51.100.2", dst="10.0.0.1", icmp="3/13", inner=INNER)
 
+KEPT = "/var/lib/labctl/evidence/pvs/3"
 CHECKS = (
-    Verdict("P1", "it is reached", "pass", "ok, from server s", "ok, from server s", "", (), 12.34, (ESP, MARKED_GRE)),
-    Verdict("N1", "", "fail", "no_route, by vra", "filtered", "expected no_route, got filtered", ("P1",), 1000.4),
-    Verdict("N2", "a claim", "inconclusive", "filtered", "filtered", "proves nothing without its control", ("P9",)),
-    Verdict("N3", "a dead prober", "inconclusive", "refused", "nothing", "the prober died", ("P1",)),
+    Verdict(
+        id="P1",
+        about="it is reached",
+        verdict="pass",
+        expected="ok, from server s",
+        observed="ok, from server s",
+        elapsed_ms=12.34,
+        number="12 ms",
+        flows=(ESP, MARKED_GRE, GENEVE),
+    ),
+    Verdict(
+        id="N1",
+        about="",
+        verdict="fail",
+        expected="no_route, by vra",
+        observed="filtered",
+        reason="expected no_route, got filtered",
+        control=("P1",),
+        elapsed_ms=1000.4,
+        number="1000 ms",
+        flows=(QUOTE,),
+        negative=True,
+        evidence=f"{KEPT}/N1",
+    ),
+    Verdict(
+        id="a-name-of-thirty-two-characters-",
+        about="what a claim says may be long: longer than a line of a terminal, so that it has to be folded somewhere",
+        verdict="inconclusive",
+        expected="filtered",
+        observed="filtered",
+        reason="proves nothing without its control: P9 did not pass",
+        control=("P9",),
+        negative=True,
+    ),
+    Verdict("N3", "a dead prober", "inconclusive", "refused", "nothing", "the prober died", ("P1",), negative=True),
 )
-PARTS = {"before": (ESP,), "switching": (), "meanwhile": (), "repairing": (), "after": (GRE,)}
-TCP = "intact, longest stall 210 ms"
-DRILLS = (
-    DrillVerdict("D1", "the link goes down", "pass", "", 400, 12, 0, 1, 0, 130.04, 121.96, TCP, PARTS),
-    DrillVerdict("D2", "it never comes back", "fail", "not restored before the repair", 400, 250, 0, 0, 3, 2500.0),
-    DrillVerdict("D3", "it did not run", "inconclusive", "the prober died"),
+
+WHAT = "link_down of isp1"
+PLACES = ("a/lan", "gw/{}", "far/{}", "b/lan")
+COURSE = Course(
+    sent_ms=tuple(i * 50.0 for i in range(24)),
+    arrived_ms=tuple(None if 8 <= i < 12 else i * 50.0 + (5 if i < 12 else 9) for i in range(24)),
+    events=(Event(398.0, WHAT), Event(600.0, "restored"), Event(900.0, "repair")),
+    ways=(
+        Way(0, 7, 8, tuple(place.format("t1") for place in PLACES)),
+        Way(12, 23, 12, tuple(place.format("t2") for place in PLACES)),
+    ),
 )
-RESULTS = Results("pvs", "uml 6.12", 2, CHECKS, DRILLS, {"up": 0.412, "verify": 8.05, "down": 0.03})
+DRILL = StreamVerdict(
+    id="D1",
+    about="the link goes down",
+    kind="drill",
+    what=WHAT,
+    verdict="pass",
+    rate=20,
+    sent=24,
+    lost=4,
+    duplicated=0,
+    reordered=1,
+    failback_lost=0,
+    longest_gap_ms=254.0,
+    restored_ms=202.0,
+    loss_derived_ms=200.0,
+    path_changes=1,
+    tcp=TcpReport(40_000, 40_000, True, 210.0),
+    way={"before": "a > gw (t1) > b", "meanwhile": "a > gw (t2) > b", "after": "a > gw (t2) > b"},
+    parts={"before": (ESP,), "switching": (), "meanwhile": (), "repairing": (), "after": (GRE,)},
+    course=COURSE,
+)
+BROKEN = TcpReport(40_000, 20_000, False, 2100.0, "connection reset")
+CHANGE = replace(
+    DRILL,
+    id="C1",
+    about="the weights are swapped",
+    kind="change",
+    what="set t1.weight: 0",
+    verdict="fail",
+    reason="the TCP connection did not survive: connection reset",
+    failback_lost=None,
+    restored_ms=None,
+    reach_ms=140.0,
+    tcp=BROKEN,
+    course=None,
+    then=(replace(CHECKS[0], id="T1", flows=()),),
+    evidence=f"{KEPT}/C1",
+)
+RESULTS = Results(
+    lab="pvs",
+    where="uml",
+    time_scale=2,
+    checks=CHECKS,
+    drills=(DRILL, StreamVerdict("D2", "it did not run", "drill", WHAT, "inconclusive", "the prober died")),
+    changes=(CHANGE,),
+    seconds={"up": 0.412, "verify": 8.05, "down": 0.03},
+)
 
 
 def compare(found: str, golden: Path) -> None:
@@ -51,11 +146,68 @@ def compare(found: str, golden: Path) -> None:
     assert found == golden.read_text()
 
 
-def test_results_look_like_this_to_people() -> None:
-    lines = [line for check in RESULTS.checks for line in check_lines(check)]
-    lines += [line for drill in RESULTS.drills for line in drill_lines(drill)]
-    compare("".join(f"{line}\n" for line in [*lines, summary(RESULTS)]), HERE / "results.txt")
+@pytest.mark.parametrize("width", [0, 100])
+def test_results_look_like_this_to_people(width: int) -> None:
+    groups, lines = Groups(), []
+    settled = replace(CHECKS[0], verdict="inconclusive", reason="proves nothing without its control: N1 did not pass")
+    for check in (*CHECKS, settled):
+        lines += [groups.heading(check), *check_lines(check, width)]
+    for stream in (*RESULTS.drills, *RESULTS.changes):
+        lines += [groups.heading(stream), *drill_lines(stream, width)]
+    text = "".join(f"{line}\n" for line in [*(line for line in lines if line), summary(RESULTS)])
+    compare(text, HERE / f"results{'-narrow' if width else ''}.txt")
+    assert not width or max(map(len, text.splitlines()[:-1])) <= width
 
 
 def test_results_look_like_this_to_programs() -> None:
     compare(json.dumps(results_data(RESULTS), indent=1) + "\n", HERE / "results.json")
+
+
+def test_results_look_like_this_to_a_ci_server() -> None:
+    compare(to_junit(RESULTS, "2025-11-21T12:51:00"), HERE / "results.xml")
+
+
+def test_a_stream_looks_like_this_against_time() -> None:
+    windows = [Window(398, 498, "early", "not before 100 ms"), Window(498, 798, "allowed", "whole within 400 ms")]
+    drawn = timeline(DRILL, windows)
+    assert drawn is not None
+    compare(written(drawn, "xml").replace("><", ">\n<") + "\n", HERE / "timeline.svg")
+
+
+def schema() -> Draft202012Validator:
+    text = files("labctl.report").joinpath("results.schema.json").read_text()
+    Draft202012Validator.check_schema(json.loads(text))
+    return Draft202012Validator(json.loads(text))
+
+
+def test_the_results_are_as_their_shipped_schema_says() -> None:
+    schema().validate(json.loads((HERE / "results.json").read_text()))
+
+
+def spoil(data: dict[str, Any], path: tuple[str | int, ...], value: object) -> dict[str, Any]:
+    found: Any = data
+    for step in path[:-1]:
+        found = found[step]
+    found[path[-1]] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("verdict",), "passed"),
+        (("more",), 1),
+        (("checks", 0, "more"), 1),
+        (("checks", 0, "flows", 0, "sport"), 70000),
+        (("checks", 0, "flows", 0, "inner", "more"), 1),
+        (("drills", 0, "lost"), "4"),
+        (("drills", 0, "tcp", "more"), 1),
+        (("drills", 0, "course", "events", 0, "more"), 1),
+        (("drills", 0, "course", "arrived_ms", 0), "never"),
+        (("changes", 0, "then", 0, "verdict"), None),
+    ],
+)
+def test_the_schema_refuses_what_is_not_so(path: tuple[str | int, ...], value: object) -> None:
+    data = spoil(json.loads((HERE / "results.json").read_text()), path, value)
+    with pytest.raises(ValidationError):
+        schema().validate(data)

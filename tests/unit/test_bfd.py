@@ -205,6 +205,63 @@ def test_a_restarted_neighbour_is_met_again() -> None:
 HELLO = Control(State.DOWN, 0, False, False, 3, 22, 0, 1_000_000, 100_000)
 
 
+def retimed(wire: Wire, interval: int, count: int = COUNT, apart: float = 40.0) -> None:
+    """Both ends change, the second `apart` milliseconds after the first."""
+    for session in wire.sessions:
+        session.retime(interval, count, wire.now)
+        wire.run(wire.now + apart)
+
+
+@pytest.mark.parametrize("interval", [20, 50, 250, 800])
+@pytest.mark.parametrize("seed", range(5))
+def test_another_interval_is_taken_over_without_going_down(seed: int, interval: int) -> None:
+    wire = steady(seed)
+    retimed(wire, interval)
+    wire.run(10_000.0)
+    assert wire.since(5000.0) == []
+    times = [at for at, sender, _ in wire.sent if sender == 0 and at > 7000.0]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+    assert 0.75 * interval - 1e-6 <= min(gaps) <= max(gaps) <= interval + 1e-6
+    assert not wire.sent[-1][2].poll
+    wire.passes = lambda sender: False
+    silent_from = wire.now
+    wire.run(silent_from + 20_000.0)
+    for number in (0, 1):
+        [at] = [at for at, who, event in wire.since(silent_from) if (who, event) == (number, "down")]
+        assert COUNT * interval * 0.6 <= at - wire.arrived[number] <= COUNT * interval + 1e-6
+
+
+@pytest.mark.parametrize("interval", [20, 800])
+def test_as_long_as_the_neighbour_has_not_confirmed_no_less_is_sent_and_no_less_waited_for(interval: int) -> None:
+    wire = steady(other_interval=20)  # this neighbour could go faster, but not before it is told
+    wire.passes = lambda sender: sender == 1
+    wire.sessions[0].retime(interval, COUNT, wire.now)
+    wire.run(wire.now + 250.0)
+    times = [at for at, sender, each in wire.sent if sender == 0 and at >= 5000.0 and each.poll]
+    assert len(times) >= 3
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 100.0
+    assert wire.since(5000.0) == []
+
+
+def test_another_count_is_told_with_the_next_packet() -> None:
+    wire = steady()
+    retimed(wire, INTERVAL, count=10)
+    wire.run(6000.0)
+    assert wire.sent[-1][2].detect_mult == 10
+    wire.passes = lambda sender: False
+    wire.run(6800.0)
+    assert wire.since(5000.0) == []
+
+
+def test_a_session_that_is_down_takes_another_interval_at_once() -> None:
+    wire = Wire()
+    for session in wire.sessions:
+        session.retime(50, COUNT, 0.0)
+    wire.run(5000.0)
+    assert wire.states() == (State.UP, State.UP)
+    assert wire.sent[-1][2].desired_min_tx == 50_000
+
+
 def fresh() -> Session:
     return Session(11, INTERVAL, COUNT, 0.0, lambda: 0.5)
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import assert_never
 
@@ -12,7 +12,7 @@ import pytest
 from core_lab import POWER, VPE, VPN, network_of, plan_of
 
 from labctl.describe import describe
-from labctl.model.network import Network
+from labctl.model.network import TRANSIT, Network
 from labctl.model.services import PathWatcher, Resolver, Server
 from labctl.plan.compile import compile_plan
 from labctl.plan.objects import (
@@ -196,7 +196,8 @@ def test_where_one_connection_insists_clear_packets_are_discarded() -> None:
 
 
 def test_each_connection_has_a_policy_for_each_direction_on_both_sides() -> None:
-    protect = {each for each in policies(VPN, "cgw") if "if_id 1" in each}
+    number = next(each.if_id for each in plan_of(VPN).objects if isinstance(each, XfrmInterface) and each.name == "t1")
+    protect = {each.replace(f"if_id {number}", "if_id 1") for each in policies(VPN, "cgw") if f"if_id {number}" in each}
     assert protect == {
         "policy out 172.16.10.0/24 to 10.0.0.0/16 protect in 198.51.100.20 to 198.51.100.10 if_id 1",
         "policy in 10.0.0.0/16 to 172.16.10.0/24 protect in 198.51.100.10 to 198.51.100.20 if_id 1",
@@ -255,4 +256,21 @@ def test_an_address_on_a_wire_is_one_of_a_pair() -> None:
         if isinstance(each, Address) and each.address.network.prefixlen == 31
     ]
     assert len(wired) == len(set(wired)) == 2 * len({each.network for each in wired})
-    assert IPv4Interface("169.254.64.0/31") in wired
+    assert all(each.ip in TRANSIT for each in wired)
+
+
+def test_what_is_added_or_taken_away_leaves_the_numbers_of_the_others_alone() -> None:
+    def numbered(rows: str) -> set[str]:
+        kinds = (Address, XfrmInterface, XfrmState)
+        return {f"{each.namespace}: {line(each)}" for each in plan_of(rows).objects if isinstance(each, kinds)}
+
+    more = VPE.replace(
+        "egw:",
+        "kms2: {kind: cloud_service, on: bb, fqdn: kms2.example.com, address: 166.9.20.11, ports: [tcp/443]}\n"
+        "egw0: {kind: endpoint_gateway, vpc: vpc1, target: kms2, ips: {z1: 10.240.0.8}}\negw:",
+    )
+    assert numbered(VPE) < numbered(more)
+    rest, _, second = VPN.partition("t2:")
+    others, _, _ = rest.partition("t1:")
+    assert numbered(rest) < numbered(VPN)
+    assert numbered(f"{others}t2:{second}") < numbered(VPN)

@@ -3,6 +3,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from labctl.plan.faults import Blackhole, Degrade, Drop, Flap, Freeze, Kill, LinkDown, Port, Rekey
 from labctl.plan.needs import MEANS, Mechanism, needs
 from labctl.plan.objects import (
     Address,
@@ -40,6 +41,8 @@ EACH: list[tuple[KernelObject, tuple[str, ...]]] = [
     (state("aes256-cbc-sha256"), ("esp-aes256-cbc-sha256",)),
     (XfrmPolicy("gw", "out", NET, NET, "discard"), ("xfrm-policy",)),
     (Shaper("gw", "eth0", 5.0), ("netem", "program:tc")),
+    (Shaper("gw", "eth0", rate_bit=1000), ("program:tc", "tbf")),
+    (Shaper("gw", "eth0", 5.0, rate_bit=1000), ("netem", "program:tc", "tbf")),
     (Address("gw", "eth0", IPv4Interface("192.0.2.1/24")), ()),
     (Route("gw", NET, via=B), ()),
     (Sysctl("gw", "net.ipv4.icmp_ratelimit", "0"), ()),
@@ -86,11 +89,22 @@ def test_needs_are_sorted_and_named_once() -> None:
     assert needs(plan) == ("bridge", "netns", "program:ip")
 
 
-def test_drills_need_the_hook_and_silent_ones_the_filter() -> None:
-    nothing = Plan("x", ())
-    assert needs(nothing) == ()
-    assert needs(nothing, frozenset({"link_down"})) == ("clsact", "program:tc")
-    assert needs(nothing, frozenset({"link_down", "blackhole"})) == ("clsact", "clsact-u32", "program:tc")
+def test_a_fault_needs_what_puts_it_in() -> None:
+    port = (Port("s", "p"),)
+    esp = state("aes256-gcm")
+    for fault, wanted in (
+        (LinkDown(port), ()),
+        (Flap(port, 1, 1, 1), ()),
+        (Kill((), port), ()),
+        (Blackhole(port), ("clsact", "clsact-u32", "program:tc")),
+        (Freeze((), port), ("clsact", "clsact-u32", "program:tc")),
+        (Freeze(()), ()),
+        (Drop(port, 1), ("clsact", "clsact-bpf", "program:tc")),
+        (Degrade((), (Shaper("s", "p", loss_percent=5.0),)), ("netem", "program:tc")),
+        (Degrade((), (Shaper("s", "p", 5.0, rate_bit=1000),)), ("netem", "program:tc", "tbf")),
+        (Rekey((esp,), (esp,)), ("esp-aes256-gcm",)),
+    ):
+        assert needs(Plan("x", ()), [fault]) == wanted
 
 
 def test_every_mechanism_is_explained() -> None:

@@ -11,6 +11,7 @@ import pytest
 from labctl.kernel import links, routes, shaping, xfrm
 from labctl.kernel.keys import CIPHERS
 from labctl.kernel.netlink import Message, attribute, attributes, nested, text, u32
+from labctl.plan.faults import Proto
 from labctl.plan.objects import Address, Bridge, End, Gre, Route, Shaper, Veth, XfrmInterface, XfrmPolicy, XfrmState
 
 
@@ -109,15 +110,65 @@ def test_route(item: Route, fields: dict[str, int], wanted: dict[str, Any]) -> N
     assert {name: found.get_attr(f"RTA_{name}") for name in wanted} == wanted
 
 
+def options_of(message: Message) -> bytes:
+    return attributes(message.body[20:])[2]
+
+
 def test_netem() -> None:
     from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
-    found = decoded(tcmsg, shaping.netem(Shaper("a", "eth0", 12.5, 0.25), 4))
+    message, emptied = shaping.shape(Shaper("a", "eth0", 12.5, 0.25, loss_percent=50.0), 4)
+    found = decoded(tcmsg, message)
     assert (found["index"], found["parent"], found.get_attr("TCA_KIND")) == (4, 0xFFFFFFFF, "netem")
-    body = shaping.netem(Shaper("a", "eth0", 12.5, 0.25), 4).body
-    options = attributes(body[20:])[2]
+    options = options_of(message)
+    assert struct.unpack_from("=I", options, 8)[0] == 0x80000000, "half of all random numbers"
     inner = attributes(options[24:])
     assert [struct.unpack("=q", inner[kind])[0] for kind in (10, 11)] == [12_500_000, 250_000]
+    assert decoded(tcmsg, emptied)["parent"] == found["handle"] | 1, "no speed is left over inside it"
+
+
+@pytest.mark.parametrize(
+    ("rate_bit", "bucket", "queue"),
+    [(1_000_000, 1518, 15_180), (100_000_000, 12_500, 625_000), (10_000_000_000, 1_250_000, 62_500_000)],
+)
+def test_tbf(rate_bit: int, bucket: int, queue: int) -> None:
+    """The bucket: 1 ms or a frame; the queue: 50 ms or ten frames."""
+    from pyroute2.netlink.rtnl.tcmsg import tcmsg
+
+    (message,) = shaping.shape(Shaper("a", "eth0", rate_bit=rate_bit), 4)
+    assert (decoded(tcmsg, message)["parent"], decoded(tcmsg, message).get_attr("TCA_KIND")) == (0xFFFFFFFF, "tbf")
+    inner = attributes(options_of(message))
+    assert struct.unpack_from("=8xI", inner[1])[0] == rate_bit // 8
+    assert struct.unpack_from("=24xI", inner[1])[0] == queue
+    assert struct.unpack("=I", inner[6])[0] == bucket
+    assert 4 not in inner
+
+
+def test_a_rate_beyond_32_bits_is_given_in_64() -> None:
+    (message,) = shaping.shape(Shaper("a", "eth0", rate_bit=100_000_000_000), 4)
+    assert struct.unpack("=Q", attributes(options_of(message))[4])[0] == 12_500_000_000
+
+
+def test_a_rate_with_a_delay_sits_inside_netem() -> None:
+    from pyroute2.netlink.rtnl.tcmsg import tcmsg
+
+    outer, inner = (decoded(tcmsg, each) for each in shaping.shape(Shaper("a", "eth0", 5.0, rate_bit=8000), 4))
+    assert [each.get_attr("TCA_KIND") for each in (outer, inner)] == ["netem", "tbf"]
+    assert inner["parent"] == outer["handle"] | 1
+
+
+def test_the_filters_of_faults_do_not_share_a_place() -> None:
+    protos: tuple[Proto, ...] = ("", "esp", "gre", "icmp", "udp", "tcp")
+    places = [make(4, proto).body[:20] for proto in protos for make in (_dropped, _shown)]
+    assert len(set(places)) == len(places)
+
+
+def _dropped(device: int, proto: Proto) -> Message:
+    return shaping.drop(device, proto, "", None)
+
+
+def _shown(device: int, proto: Proto) -> Message:
+    return shaping.show(device, proto, 3, "", None)
 
 
 def test_an_association_has_the_length_of_the_kernels_structures() -> None:

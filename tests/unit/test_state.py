@@ -37,9 +37,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def create(paths: Paths, plan: Plan = PLAN) -> None:
-    state.create(
-        paths, plan, TEXT, source="demo.yaml", time_scale=5, where="host", created_at="2024-05-06T07:08:09Z"
-    )
+    state.create(paths, plan, TEXT, source="demo.yaml", time_scale=5, where="host", created_at="2024-05-06T07:08:09Z")
 
 
 def contents(folder: Path) -> set[str]:

@@ -1,0 +1,49 @@
+"""One live change: traffic, the edit, what is true after it, and the way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from labctl.probes.drills import Changeline, judge_change
+from labctl.probes.expectations import Change, Check
+from labctl.probes.results import StreamVerdict
+from labctl.probes.verdicts import Verdict, judge, settle
+from labctl.prove.bench import GRACE_MS, SETTLE_MS, Bench, now_ms
+
+AGAIN_S = 0.02
+"""Between two looks whether what a change promises is true yet."""
+
+
+def change(bench: Bench, change: Change, proved: Sequence[Verdict]) -> StreamVerdict:
+    """The verdict on `change`; `proved` are those on the lab's own checks, which its checks may stand on.
+
+    The lab is as before afterwards, also when this is interrupted. LabError passes through.
+    """
+    with bench.streaming(change.traffic, change.id):
+        began = now_ms()
+        with bench.changed(change.id):
+            applied = now_ms()
+            found = [_reach(bench, each, began, change.reach_ms) for each in change.then]
+            bench.wait(SETTLE_MS)
+            undoing = now_ms()
+        undone = now_ms()
+        trouble = bench.recovery()
+        timeline = Changeline(began, applied, undoing, undone, now_ms() + GRACE_MS * bench.scale, trouble)
+        report = bench.stop_stream(timeline.marks())
+    then = settle((*proved, *(verdict for verdict, _ in found)))[len(proved) :]
+    reached = max((at - began for _, at in found), default=None)
+    return judge_change(change, report, timeline, reached, then)
+
+
+def _reach(bench: Bench, check: Check, began: float, within_ms: int | None) -> tuple[Verdict, float]:
+    """The verdict on a check of the changed lab, and when the probe behind it began.
+
+    One that does not pass is probed again, for twice the time that it may take: late is not never.
+    """
+    while True:
+        at = now_ms()
+        verdict = judge(check, bench.session().probe(bench.probe(check)))
+        if verdict.verdict == "pass" or at > began + 2 * (within_ms or 0):
+            return verdict, at
+        time.sleep(AGAIN_S)

@@ -1,0 +1,201 @@
+"""Proves a lab: each check under its own change, each drill and live change with its stream, one prober for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeVar
+
+from labctl.describe import Described
+from labctl.errors import LabError, UsageError
+from labctl.kernel.paths import Paths
+from labctl.probes.drills import change_not_run, drill_not_run
+from labctl.probes.expectations import Change, Check, Drill, Traffic
+from labctl.probes.results import StreamVerdict
+from labctl.probes.verdicts import Verdict, judge, settle, unproved
+from labctl.prove.bench import Bench
+from labctl.prove.bundle import Bundles
+from labctl.prove.changing import change as carry_out
+from labctl.prove.drilling import drill as break_and_repair
+
+T = TypeVar("T")
+V = TypeVar("V", Verdict, StreamVerdict)
+
+After = Literal["go on", "end", "leave"]
+"""How to go on after something did not pass; "leave": end, and leave the lab as it stands, changed for a check or
+not.
+"""
+
+
+class Reporter(Protocol):
+    """Who is told of every verdict as it is reached."""
+
+    def proving(self, what: str, number: int, of: int) -> None:
+        """The check, drill or change `what` begins."""
+
+    def checked(self, verdict: Verdict) -> None:
+        """A check is decided, its controls left aside."""
+
+    def drilled(self, verdict: StreamVerdict) -> None:
+        """A drill or a live change is decided."""
+
+    def stopped(self, verdict: Verdict | StreamVerdict) -> After:
+        """Something did not pass, and the lab still stands as it did when that was found out."""
+
+    def say(self, text: str) -> None:
+        """Something that people should know, and that changes no verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is to be proved, in this order."""
+
+    checks: tuple[Check, ...]
+    drills: tuple[Drill, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of all of it."""
+        checks, drills, changes = self.checks, self.drills, self.changes
+        return [*(each.id for each in checks), *(each.id for each in drills), *(each.id for each in changes)]
+
+
+class Prover:
+    """Proves the claims of a lab that is up. `await_ready` waits until the lab works again."""
+
+    def __init__(
+        self,
+        described: Described,
+        paths: Paths,
+        ring: Mapping[str, bytes],
+        reporter: Reporter,
+        await_ready: Callable[[Paths, float], None],
+        bundles: Bundles,
+    ) -> None:
+        self._described = described
+        self._reporter = reporter
+        self._bundles = bundles
+        self._bench = Bench(described, paths, ring, await_ready)
+        self.after: After = "go on"
+
+    def prove(
+        self, only: Sequence[str]
+    ) -> tuple[tuple[Verdict, ...], tuple[StreamVerdict, ...], tuple[StreamVerdict, ...]]:
+        """The verdicts on all checks, drills and changes, or on `only` those named and the controls they stand on."""
+        wanted = chosen(self._described, only)
+        numbers = {word: i + 1 for i, word in enumerate(wanted.ids)}
+
+        def proving(word: str) -> None:
+            self._reporter.proving(word, numbers[word], len(numbers))
+
+        with self._bench:
+            found = []
+            for check in self._going(wanted.checks):
+                proving(check.id)
+                found.append(self._check(check))
+                self._reporter.checked(found[-1])
+            checks = self._settled(found)
+            drills = []
+            for drill in self._going(wanted.drills):
+                proving(drill.id)
+                drills.append(self._drill(drill))
+                self._reporter.drilled(drills[-1])
+            changes = []
+            for change in self._going(wanted.changes):
+                proving(change.id)
+                changes.append(self._change(change, checks))
+                self._reporter.drilled(changes[-1])
+        return checks, tuple(drills), tuple(changes)
+
+    def _going(self, items: Iterable[T]) -> Iterator[T]:
+        """`items`, as long as it is to go on."""
+        for each in items:
+            if self.after == "go on":
+                yield each
+
+    def _settled(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+        """The final verdicts; whoever was told another is told again."""
+        final = settle(verdicts)
+        for first, last in zip(verdicts, final, strict=True):
+            if first != last:
+                self._reporter.checked(last)
+        return final
+
+    def _check(self, check: Check) -> Verdict:
+        try:
+            with self._bench.changed(check.id):
+                return self._kept(self._probed(check), _nodes_of(check))
+        except LabError as error:  # the lab could not be changed, or not changed back
+            return unproved(check, error.message)
+
+    def _probed(self, check: Check) -> Verdict:
+        try:
+            return judge(check, self._bench.session().probe(self._bench.probe(check)))
+        except LabError as error:
+            return unproved(check, error.message)
+
+    def _drill(self, drill: Drill) -> StreamVerdict:
+        try:
+            verdict = break_and_repair(self._bench, drill)
+        except LabError as error:
+            verdict = drill_not_run(drill, error.message)
+        return self._kept(verdict, _nodes_on(drill.traffic))
+
+    def _change(self, change: Change, checks: Sequence[Verdict]) -> StreamVerdict:
+        try:
+            verdict = carry_out(self._bench, change, checks)
+        except LabError as error:
+            verdict = change_not_run(change, error.message)
+        return self._kept(verdict, _nodes_on(change.traffic))
+
+    def _kept(self, verdict: V, nodes: Sequence[str]) -> V:
+        """`verdict`, with a bundle of evidence beside it where it is no pass."""
+        if verdict.verdict == "pass":
+            return verdict
+        try:
+            place = self._bundles.keep(verdict, nodes, lambda folder: self._bench.session().save(folder))
+            verdict = replace(verdict, evidence=place)
+        except LabError as error:
+            self._reporter.say(f"{verdict.id}: {error.message}")
+        self.after = self._reporter.stopped(verdict)
+        self._bench.left = self.after == "leave"
+        return verdict
+
+
+def chosen(described: Described, only: Sequence[str]) -> Chosen:
+    """What is named in `only`, with all controls that it stands on; everything where nothing is named."""
+    checks = {check.id: check for check in described.checks}
+    drills = {drill.id: drill for drill in described.drills}
+    changes = {change.id: change for change in described.changes}
+    every = [*checks, *drills, *changes]
+    unknown = [word for word in only if word not in every]
+    if unknown:
+        known = ", ".join(every)
+        raise UsageError(f"the lab has no check, drill or change {', '.join(unknown)}", hint=f"it has {known}")
+    if not only:
+        return Chosen(described.checks, described.drills, described.changes)
+    waiting = [word for word in only if word in checks]
+    waiting += [word for each in described.changes if each.id in only for then in each.then for word in then.control]
+    wanted: set[str] = set()
+    while waiting:
+        word = waiting.pop()
+        if word in checks and word not in wanted:
+            wanted.add(word)
+            waiting += checks[word].control
+    return Chosen(
+        tuple(each for word, each in checks.items() if word in wanted),
+        tuple(each for word, each in drills.items() if word in only),
+        tuple(each for word, each in changes.items() if word in only),
+    )
+
+
+def _nodes_of(check: Check) -> list[str]:
+    """The nodes whose tables tell why a check failed: the sender, those on its path, those at its taps."""
+    nodes = [check.node, *(hop.node for hop in check.path), *(tap.namespace for tap in check.taps)]
+    return list(dict.fromkeys(nodes))
+
+
+def _nodes_on(traffic: Traffic) -> list[str]:
+    """The nodes that a stream can cross."""
+    return list(dict.fromkeys((traffic.node, traffic.target_node, *(tap.namespace for tap in traffic.track))))
