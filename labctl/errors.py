@@ -15,7 +15,7 @@ Only `labctl.cli` turns an error into a message and an exit status.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 
@@ -74,3 +74,19 @@ class ProbeError(LabError):
     """Evidence could not be gathered (prober died, a tap was not ready): inconclusive, never a pass."""
 
     exit_code = 4
+
+
+def attempt_all(acts: Iterable[Callable[[], object]]) -> None:
+    """Do every one of `acts`, whatever becomes of the others. The LabErrors that they raise come out together."""
+    errors: list[LabError] = []
+    for act in acts:
+        try:
+            act()
+        except LabError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        hints = dict.fromkeys(each.hint for each in errors if each.hint)
+        messages = dict.fromkeys(each.message for each in errors)
+        raise StateError("; ".join(messages), hint="; ".join(hints))
