@@ -27,8 +27,8 @@ ALSO_PURE = {
     f"labctl.{name}"
     for name in (
         *(f"probes.{each}" for each in ("expectations", "resolve", "refusals", "verdicts", "drills", "results")),
-        *(f"probes.{each}" for each in ("places", "fitting", "controls", "refusals_streams", "sightings", "quantities")),
-        *(f"probes.{each}" for each in ("resolve_drills", "resolve_faults", "refusals_faults")),
+        *(f"probes.{each}" for each in ("places", "fitting", "controls", "refusals_streams", "sightings")),
+        *(f"probes.{each}" for each in ("resolve_drills", "resolve_faults", "refusals_faults", "quantities")),
         *(f"probes.{each}" for each in ("wire", "packets", "evidence", "ways", "course", "httpanswer", "throughput")),
         *(f"services.{each}" for each in ("bfd", "bfdpacket", "resolution", "webanswer", "zonedata")),
         "guest.choice",

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 from typing import Literal
 
 from labctl.description.record import OneOf, RecordOf, option
-from labctl.description.types import ADDRESS, BOOLEAN, TEXT, Choice, ListOf, MapOf, Ref, Type, integer
+from labctl.description.types import Choice, ListOf, MapOf, Ref, Type
 from labctl.description.units import DURATION, PERCENT, RATE, SIZE
+from labctl.description.words import ADDRESS, BOOLEAN, TEXT, integer
 
 NODES: tuple[str, ...] = ("node",)
 LINKS: tuple[str, ...] = ("link",)

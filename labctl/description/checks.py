@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from labctl.description.actions import ACTION, EXPECT, LINKS, NODES, ActionSpec, ExpectSpec
 from labctl.description.record import RecordOf, option
 from labctl.description.tree import Node
-from labctl.description.types import BOOLEAN, IDENTIFIER, TEXT, Choice, ListOf, MapOf, Raw, Ref, integer
+from labctl.description.types import Choice, ListOf, MapOf, Raw, Ref
 from labctl.description.units import DURATION
+from labctl.description.words import BOOLEAN, IDENTIFIER, TEXT, integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from labctl.description.head import LabSpec
 from labctl.description.record import RecordOf
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar, Sequence, Tree
-from labctl.description.types import NAME, Incomplete, Reading, Reference, Refused
+from labctl.description.types import Incomplete, Reading, Reference, Refused
+from labctl.description.words import NAME
 
 
 class Written(Protocol):

@@ -8,8 +8,9 @@ from labctl.description.actions import LINKS, NODES
 from labctl.description.checks import EditSpec, SightSpec
 from labctl.description.record import OneOf, RecordOf, option
 from labctl.description.tree import Node
-from labctl.description.types import IDENTIFIER, TEXT, Choice, ListOf, Raw, Ref, Type, integer
+from labctl.description.types import Choice, ListOf, Raw, Ref, Type
 from labctl.description.units import DURATION, PERCENT
+from labctl.description.words import IDENTIFIER, TEXT, integer
 
 FLOW_PROTOCOLS = ("esp", "gre", "icmp", "udp", "tcp")
 PROGRAMS = ("resolver", "server", "watcher")

@@ -8,7 +8,8 @@ from labctl.description.checks import CheckSpec
 from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.record import RecordOf, option
 from labctl.description.tree import Node
-from labctl.description.types import NAME, TEXT, ListOf, Reading, Word
+from labctl.description.types import ListOf, Reading, Word
+from labctl.description.words import NAME, TEXT
 
 VERSION = 1
 

@@ -74,7 +74,7 @@ _TRIALS: dict[Mechanism, scratch.Trial] = {
     ),
     "clsact-bpf": [
         *_commands("tc qdisc add dev lo clsact"),
-        ([*"tc filter add dev lo ingress bpf da bytecode".split(), "1,6 0 0 0"], ""),
+        (["tc", "filter", "add", "dev", "lo", "ingress", "bpf", "da", "bytecode", "1,6 0 0 0"], ""),
         ([sys.executable, "-I", budget.__file__], ""),
     ],
     "iptables": _rules("filter", ":FORWARD DROP [0:0]", "-A FORWARD -i lo -j ACCEPT"),

@@ -13,7 +13,8 @@ from itertools import permutations
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import PREFIX, Choice, ListOf
+from labctl.description.types import Choice, ListOf
+from labctl.description.words import PREFIX
 from labctl.kinds.base import Lab
 
 SERVICE_PREFIXES = {"ibm": (IPv4Network("161.26.0.0/16"), IPv4Network("166.8.0.0/14"))}

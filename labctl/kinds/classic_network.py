@@ -7,7 +7,8 @@ from ipaddress import IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import NAME, PREFIX, MapOf, Ref
+from labctl.description.types import MapOf, Ref
+from labctl.description.words import NAME, PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab, Subnet
 

@@ -8,7 +8,8 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, DOMAIN, MapOf, Ref, Servers
+from labctl.description.types import MapOf, Ref
+from labctl.description.words import ADDRESS, DOMAIN, Servers
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab
 from labctl.kinds.internet import Internet, claim_public, plug_public, sides

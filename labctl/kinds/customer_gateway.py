@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, MapOf, Ref
+from labctl.description.types import MapOf, Ref
+from labctl.description.words import ADDRESS
 from labctl.kinds.base import Lab
 from labctl.kinds.internet import claim_public, plug_public, sides
 

@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import PREFIX, Ref
+from labctl.description.types import Ref
 from labctl.description.units import RATE
+from labctl.description.words import PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab, Subnet, refuse_speed
 from labctl.kinds.classic_network import ClassicNetwork

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from labctl.description.faults import did_you_mean
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, NAME, MapOf, Ref
+from labctl.description.types import MapOf, Ref
+from labctl.description.words import ADDRESS, NAME
 from labctl.kinds.base import Lab, Subnet
 from labctl.kinds.cloud_service import CloudService
 from labctl.kinds.private_dns import TTL, PrivateDns

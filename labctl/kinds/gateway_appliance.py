@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, PREFIX, Choice, ListOf, MapOf, Ref
+from labctl.description.types import Choice, ListOf, MapOf, Ref
+from labctl.description.words import ADDRESS, PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab
 from labctl.kinds.classic_network import ClassicNetwork

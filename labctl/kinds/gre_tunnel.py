@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, BOOLEAN, INTERFACE, PREFIX, Choice, ListOf, Ref, integer
+from labctl.description.types import Choice, ListOf, Ref
+from labctl.description.words import ADDRESS, BOOLEAN, INTERFACE, PREFIX, integer
 from labctl.kinds.base import Lab
 from labctl.kinds.direct_link import DirectLink
 from labctl.kinds.gateway_appliance import GatewayAppliance

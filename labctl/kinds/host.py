@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, Ref, Servers
+from labctl.description.types import Ref
+from labctl.description.words import ADDRESS, Servers
 from labctl.kinds.base import Lab
 from labctl.kinds.internet import Internet, claim_at, plug_public
 

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from labctl.description.faults import Path
 from labctl.description.record import option
-from labctl.description.types import PREFIX, ListOf
+from labctl.description.types import ListOf
 from labctl.description.units import DURATION, RATE
+from labctl.description.words import PREFIX
 from labctl.kinds.base import Lab, Subnet, refuse_speed
 
 

@@ -11,8 +11,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar, cast, get_args
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, PREFIX, Choice, ListOf, Ref, integer
+from labctl.description.types import Choice, ListOf, Ref
 from labctl.description.units import DURATION
+from labctl.description.words import ADDRESS, PREFIX, integer
 from labctl.kinds.base import Lab, Subnet
 from labctl.kinds.customer_gateway import CustomerGateway
 from labctl.kinds.gateway_appliance import GatewayAppliance

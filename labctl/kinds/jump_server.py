@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, Ref
+from labctl.description.types import Ref
+from labctl.description.words import ADDRESS
 from labctl.kinds.base import Lab
 
 

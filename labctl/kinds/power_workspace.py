@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, BOOLEAN, NAME, PREFIX, MapOf, Servers
+from labctl.description.types import MapOf
+from labctl.description.words import ADDRESS, BOOLEAN, NAME, PREFIX, Servers
 from labctl.kinds.base import Lab, Subnet
 
 

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from labctl.description.record import RecordOf, option
-from labctl.description.types import ADDRESS, DOMAIN, NAME, ListOf, MapOf, Ref
+from labctl.description.types import ListOf, MapOf, Ref
+from labctl.description.words import ADDRESS, DOMAIN, NAME
 from labctl.kinds.base import Lab
 from labctl.kinds.vpc import Vpc
 from labctl.model.network import host_prefix

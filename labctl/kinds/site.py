@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
 from labctl.description.record import option
-from labctl.description.types import ADDRESS, NAME, PREFIX, MapOf, Servers
+from labctl.description.types import MapOf
+from labctl.description.words import ADDRESS, NAME, PREFIX, Servers
 from labctl.kinds.base import Lab, Subnet
 
 

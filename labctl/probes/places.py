@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from labctl.description.checks import InnerSpec, SightSpec
 from labctl.description.drills import SightsSpec
-from labctl.description.types import DOMAIN
+from labctl.description.words import DOMAIN
 from labctl.model.network import FRESH_SPI, Network, device_name
 from labctl.probes.expectations import Inner, Part, Sight
 from labctl.probes.wire import Tap

@@ -9,10 +9,13 @@ from typing import Literal, Protocol, TypeVar
 from labctl.describe import Described
 from labctl.errors import LabError, UsageError
 from labctl.kernel.paths import Paths
+from labctl.plan.between import between
+from labctl.plan.objects import Plan
 from labctl.probes.drills import change_not_run, drill_not_run
 from labctl.probes.expectations import Change, Check, Drill, Traffic
 from labctl.probes.results import StreamVerdict
 from labctl.probes.verdicts import Verdict, judge, settle, unproved
+from labctl.probes.wire import Dns
 from labctl.prove.bench import Bench
 from labctl.prove.bundle import Bundles
 from labctl.prove.changing import change as carry_out
@@ -125,7 +128,7 @@ class Prover:
     def _check(self, check: Check) -> Verdict:
         try:
             with self._bench.changed(check.id):
-                return self._kept(self._probed(check), _nodes_of(check))
+                return self._kept(self._probed(check), _nodes_of(check, self._described.plan))
         except LabError as error:  # the lab could not be changed, or not changed back
             return unproved(check, error.message)
 
@@ -190,10 +193,13 @@ def chosen(described: Described, only: Sequence[str]) -> Chosen:
     )
 
 
-def _nodes_of(check: Check) -> list[str]:
-    """The nodes whose tables tell why a check failed: the sender, those on its path, those at its taps."""
+def _nodes_of(check: Check, plan: Plan) -> list[str]:
+    """The nodes whose tables tell why a check failed: the sender, those on its path and at its taps, and those that lie
+    between it and whom it asks.
+    """
     nodes = [check.node, *(hop.node for hop in check.path), *(tap.namespace for tap in check.taps)]
-    return list(dict.fromkeys(nodes))
+    asked = check.action.server if isinstance(check.action, Dns) else check.action.to
+    return list(dict.fromkeys((*nodes, *(between(plan, check.node, asked) if asked else ()))))
 
 
 def _nodes_on(traffic: Traffic) -> list[str]:

@@ -23,6 +23,9 @@ from labctl.report.words import durations
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content Security Policy: even if something of a lab became markup, a browser would neither run nor fetch it."""
 
+LEAST_WIDTH = 760
+"""What is wider is not shrunk below this, but moved sideways in its frame (see `figure.wide`)."""
+
 TITLES = {"pass": "everything passed", "fail": "something failed", "inconclusive": "not everything is proved"}
 
 
@@ -175,7 +178,8 @@ def _reading() -> Element:
 
 def _lab(lab: str, picture: Picture) -> Element:
     drawn = picture.whole(f"The lab {lab}")
-    return tag("section", tag("h2", "The lab"), tag("figure", drawn, class_="wide"), _legend(picture))
+    class_ = "wide" if picture.width > LEAST_WIDTH else None
+    return tag("section", tag("h2", "The lab"), tag("figure", drawn, class_=class_), _legend(picture))
 
 
 def _legend(picture: Picture) -> Element:

@@ -127,6 +127,7 @@ dd.reason{color:var(--fail);font-weight:600}
 figure{margin:12px 0;overflow-x:auto}
 figure svg{display:block;max-width:100%;height:auto}
 figure.wide svg{min-width:760px}
+.side svg,.ways svg{max-height:440px;width:auto}
 figcaption{color:var(--muted);font-size:13px;margin-top:4px}
 details{border:1px solid var(--rule);border-radius:7px;margin:6px 0;background:var(--paper)}
 summary{cursor:pointer;padding:7px 12px;display:grid;

@@ -18,7 +18,7 @@ import pytest
 from kernel_lab import Lab
 
 from labctl.breaking import Breaker
-from labctl.errors import LabError
+from labctl.errors import KernelError, LabError
 from labctl.kernel import netns
 from labctl.kernel.faults import inject
 from labctl.kernel.paths import Paths
@@ -40,6 +40,7 @@ PROBES: dict[str, tuple[KernelObject, ...]] = {
     "iptables": (Ruleset("probe", (("nat", ("-A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE",)),)),),
     "drop": (),
     "budget": (),
+    "geneve": (),
 }
 
 
@@ -55,6 +56,11 @@ def missing(mechanism: str) -> str:
                 inject(paths, Blackhole((Port("probe", "lo"),)))
             if mechanism == "budget":
                 Breaker(paths, {}).inject(Drop((Port("probe", "lo"),), 1))
+            if mechanism == "geneve":
+                made = ("ip", "link", "add", "name", "gnv1", "type", "geneve", "id", "7", "remote", str(_THERE))
+                refusal = lab.run("probe", *made, check=False)
+                if refusal:
+                    raise KernelError(refusal.strip())
         except LabError as error:
             return f"this machine has no {mechanism}: {error}"
         finally:

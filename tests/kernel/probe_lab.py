@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
 
-from dnslib import CNAME, RCODE, RR, A, DNSRecord
+from dnslib import AAAA, CNAME, MX, NS, PTR, QTYPE, RCODE, RD, RR, SOA, TXT, A, DNSRecord
 from kernel_lab import Lab, address, route
 
 from labctl.kernel import netns
@@ -21,6 +21,16 @@ MARKER = "labctl-probe-5f3a9c"
 SERVER = IPv4Address("10.2.0.2")
 GOOD, WRONG, RUDE, MUTE, RESET, CLOSED = 8080, 8081, 8082, 8083, 8084, 9
 ADMIN, RST, DROP = 7001, 7002, 7003
+
+RECORDS: dict[str, tuple[RD, ...]] = {
+    "MX": (MX("mail.test", 10), MX("mail2.test", 20)),
+    "TXT": (TXT("v=spf1 -all"),),
+    "AAAA": (AAAA("2001:db8::1"),),
+    "SOA": (SOA("ns.test", "admin.test", (1, 2, 3, 4, 5)),),
+    "NS": (NS("ns1.test"), NS("ns2.test")),
+    "PTR": (PTR("web.test"),),
+}
+"""What `mx.test`, `txt.test`... are."""
 
 TRANSIT = (Tap("near", "r", "c", "in"), Tap("far", "s", "eth0", "in"))
 
@@ -131,7 +141,11 @@ class Names:
         reply.header.rcode = {"nx": RCODE.NXDOMAIN, "fail": RCODE.SERVFAIL, "no": RCODE.REFUSED}.get(name, 0)
         if name == "alias":
             reply.add_answer(RR("alias.test", 5, rdata=CNAME("web.test"), ttl=60))
-        if name in ("web", "alias", "foreign", "late", "big"):
+        if name == "else":
+            return bytes(DNSRecord.question("web.test").reply().pack())
+        for data in RECORDS.get(name.upper(), ()):
+            reply.add_answer(RR(query.q.qname, getattr(QTYPE, name.upper()), rdata=data, ttl=60))
+        if query.q.qtype in (QTYPE.A, QTYPE.ANY) and name in ("web", "alias", "foreign", "late", "big"):
             owner = "web.test" if name == "alias" else str(query.q.qname)
             reply.add_answer(RR(owner, 1, rdata=A("10.2.0.2"), ttl=60))
             reply.add_answer(RR(owner, 1, rdata=A("10.2.0.1"), ttl=60))

@@ -12,6 +12,7 @@ from actions_lab import HIDDEN, SERVER, build, marked, probe, rule, translate
 from kernel_lab import Lab
 
 from labctl.kernel.paths import Paths
+from labctl.plan.objects import Shaper
 from labctl.probes.session import Session
 from labctl.probes.wire import Rate, Reply
 
@@ -39,7 +40,12 @@ def rate(
     lasting: int = 1500,
     node: str = "s",
 ) -> Reply:
-    return session.probe(probe(Rate(to, node, proto, offer, lasting), timeout_ms=3000))
+    """Measured again where the machine was too busy to measure: then the prober says that it has failed."""
+    for _ in range(4):
+        reply = session.probe(probe(Rate(to, node, proto, offer, lasting), timeout_ms=3000))
+        if "the sender was held up" not in reply.reason:
+            break
+    return reply
 
 
 @contextmanager
@@ -63,6 +69,15 @@ def test_what_a_link_lets_through_is_measured(
     assert (reply.outcome, reply.ready) == ("ok", True), reply.reason
     assert reply.rate_bit == pytest.approx(mbit * MBIT, rel=0.1), reply.reason
     assert marked(reply, "far") > 20
+
+
+@pytest.mark.needs("tbf")
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_a_shaper_of_a_lab_holds_its_rate(session: Session, lab: Lab, proto: Literal["udp", "tcp"]) -> None:
+    lab.make(Shaper("r2", "s", rate_bit=5 * MBIT))
+    reply = rate(session, proto, 15 * MBIT // 2)
+    assert (reply.outcome, reply.ready) == ("ok", True), reply.reason
+    assert reply.rate_bit == pytest.approx(5 * MBIT, rel=0.1), reply.reason
 
 
 def test_a_full_bucket_and_a_long_queue_do_not_count(session: Session, lab: Lab) -> None:
@@ -119,9 +134,8 @@ def test_what_keeps_everything_back_is_the_outcome(session: Session, lab: Lab, p
 
 @pytest.mark.needs("iptables")
 def test_a_limit_that_lets_only_the_first_packets_through_is_no_success(session: Session, lab: Lab) -> None:
-    lab.run(
-        "r2", "iptables", "-A", "FORWARD", "-p", "udp", *"-m limit --limit 1/hour --limit-burst 5 -j ACCEPT".split()
-    )
+    limit = ("-m", "limit", "--limit", "1/hour", "--limit-burst", "5")
+    lab.run("r2", "iptables", "-A", "FORWARD", "-p", "udp", *limit, "-j", "ACCEPT")
     lab.run("r2", "iptables", "-A", "FORWARD", "-p", "udp", "-j", "DROP")
     reply = rate(session, offer=2 * MBIT)
     assert (reply.outcome, reply.rate_bit) == ("corrupt", 0.0), reply.reason

@@ -13,7 +13,23 @@ from ipaddress import IPv4Address
 
 import pytest
 from kernel_lab import Lab, address
-from probe_lab import ADMIN, CLOSED, DROP, GOOD, MARKER, MUTE, RESET, RST, RUDE, SERVER, WRONG, build, probe, serve
+from probe_lab import (
+    ADMIN,
+    CLOSED,
+    DROP,
+    GOOD,
+    MARKER,
+    MUTE,
+    RECORDS,
+    RESET,
+    RST,
+    RUDE,
+    SERVER,
+    WRONG,
+    build,
+    probe,
+    serve,
+)
 from test_xfrm import tunnel
 
 from labctl.errors import ProbeError
@@ -87,6 +103,8 @@ OUTCOMES: list[tuple[Action, Outcome, str]] = [
     (Dns(SERVER, "empty.test"), "nodata", "NOERROR"),
     (Dns(SERVER, "fail.test"), "servfail", "SERVFAIL"),
     (Dns(SERVER, "no.test"), "refused", "REFUSED"),
+    (Dns(SERVER, "web.test", type="AAAA"), "nodata", "NOERROR"),
+    (Dns(SERVER, "mx.test", type="MX", transport="tcp"), "ok", "NOERROR"),
     (Dns(ip("10.2.0.1"), "web.test"), "refused", "port unreachable"),
     (Dns(ip("10.9.1.1"), "web.test", transport="tcp"), "no_route", "host unreachable"),
     (Ping(SERVER), "ok", "came back"),
@@ -163,6 +181,24 @@ def test_dns_answers_keep_their_order_and_leave_out_aliases(session: Session) ->
     assert reply.answers == ("10.2.0.2", "10.2.0.1")
     assert reply.authoritative
     assert not session.probe(probe(Dns(SERVER, "foreign.test"))).authoritative
+
+
+def test_dns_answers_of_every_type_are_told_in_words(session: Session) -> None:
+    told = {kind: session.probe(probe(Dns(SERVER, f"{kind.lower()}.test", type=kind))).answers for kind in RECORDS}
+    assert told == {
+        "MX": ("10 mail.test", "20 mail2.test"),
+        "TXT": ("v=spf1 -all",),
+        "AAAA": ("2001:db8::1",),
+        "SOA": ("ns.test admin.test 1 2 3 4 5",),
+        "NS": ("ns1.test", "ns2.test"),
+        "PTR": ("web.test",),
+    }
+    assert session.probe(probe(Dns(SERVER, "mx.test", type="ANY"))).answers == told["MX"]
+
+
+def test_an_answer_to_another_question_is_no_silence(session: Session) -> None:
+    reply = session.probe(probe(Dns(SERVER, "else.test"), timeout_ms=400))
+    assert (reply.outcome, reply.reason) == ("corrupt", "what came back does not answer the question")
 
 
 def test_a_lost_dns_query_is_sent_again_after_a_second(session: Session) -> None:
@@ -243,7 +279,7 @@ def test_a_large_transfer_loses_no_frame_at_any_tap(session: Session) -> None:
     ]
     assert all(size >= 10_000_000 - 200 for size in payload)
     assert payload[1] == payload[2]
-    assert took < 3, f"{took:.2f} s"
+    assert took < 15, f"{took:.2f} s"
 
 
 def test_a_tap_that_cannot_be_opened_proves_nothing(session: Session) -> None:
@@ -293,6 +329,26 @@ def test_a_tunnel_shows_its_inside_and_its_outside(session: Session, routed: Lab
     assert (inside.proto, inside.src, inside.marked) == ("tcp", "172.16.0.1", inside.packets)
     assert outside.inner is not None
     assert (outside.inner.dst, outside.inner.dport, outside.marked) == ("172.16.0.2", GOOD, outside.packets)
+
+
+@pytest.mark.needs("geneve")
+def test_an_overlay_shows_its_network_its_inside_and_its_outside(session: Session, routed: Lab) -> None:
+    for node, remote, own in (("c", "10.2.0.2", "172.16.5.1/24"), ("s", "10.1.0.2", "172.16.5.2/24")):
+        words = ("name", "gnv1", "type", "geneve", "id", "5001", "remote", remote)
+        routed.run(node, "ip", "link", "add", *words)
+        routed.run(node, "ip", "link", "set", "dev", "gnv1", "mtu", "1300", "up")
+        routed.run(node, "ip", "addr", "add", own, "dev", "gnv1")
+    taps = (Tap("overlay", "s", "gnv1", "in"), Tap("far", "s", "eth0", "in"))
+    reply = session.probe(probe(Tcp(GOOD, ip("172.16.5.2")), *taps))
+    for node in ("c", "s"):
+        routed.run(node, "ip", "link", "del", "dev", "gnv1")
+    assert (reply.outcome, reply.ready) == ("ok", True), reply.reason
+    (inside,) = at(reply, "overlay", "tcp")
+    outside = [flow for flow in at(reply, "far", "geneve") if flow.inner]
+    assert (inside.src, inside.marked) == ("172.16.5.1", inside.packets)
+    assert {(flow.vni, flow.dport, flow.src, flow.dst) for flow in outside} == {(5001, 6081, "10.1.0.2", "10.2.0.2")}
+    assert {(flow.inner.dst, flow.inner.dport) for flow in outside if flow.inner} == {("172.16.5.2", GOOD)}
+    assert sum(flow.marked for flow in outside) == sum(flow.packets for flow in outside) == inside.packets
 
 
 @pytest.mark.needs("esp", "xfrm-interface")

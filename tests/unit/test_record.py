@@ -7,7 +7,8 @@ import pytest
 
 from labctl.description.record import OneOf, RecordOf, option
 from labctl.description.tree import read_tree
-from labctl.description.types import NAME, TEXT, Incomplete, ListOf, MapOf, Reading, Refused, Type, integer
+from labctl.description.types import Incomplete, ListOf, MapOf, Reading, Refused, Type
+from labctl.description.words import NAME, TEXT, integer
 
 HERE = ("k",)
 

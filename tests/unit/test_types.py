@@ -7,7 +7,9 @@ import pytest
 
 from labctl.description.faults import Mark, did_you_mean, nearest, written
 from labctl.description.tree import Mapping, read_tree
-from labctl.description.types import (
+from labctl.description.types import Choice, ListOf, MapOf, Raw, Reading, Ref, Refused, Type
+from labctl.description.units import DURATION, SIZE
+from labctl.description.words import (
     ADDRESS,
     ASN,
     BOOLEAN,
@@ -18,18 +20,9 @@ from labctl.description.types import (
     PORT,
     PREFIX,
     TEXT,
-    Choice,
-    ListOf,
-    MapOf,
-    Raw,
-    Reading,
-    Ref,
-    Refused,
     Servers,
-    Type,
     integer,
 )
-from labctl.description.units import DURATION, SIZE
 
 HERE = ("k",)
 
