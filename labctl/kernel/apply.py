@@ -17,6 +17,10 @@ MOST_MS = 1000.0
 """Longer than this nothing is waited for."""
 
 
+class Torn(StateError):
+    """A lab is neither as it was nor as it was to be."""
+
+
 def apply(
     present: Plan, wanted: Plan, paths: Paths, keeper: ProcessKeeper, progress: Callable[[Step], None] | None = None
 ) -> None:
@@ -24,7 +28,7 @@ def apply(
 
     What is under way by something that goes arrives before it goes. Keys that are new are made and kept. Where a step
     fails, or this is interrupted, the steps before it are taken back: the lab is as it was. Raises what `execute`
-    raises; StateError where the way back failed too, and the lab is neither the one nor the other.
+    raises; `Torn` where the way back failed too, and the lab is neither the one nor the other.
     """
     ring = keys.load(paths)
     missing = keys.generate(_unkeyed(wanted, ring))
@@ -53,7 +57,7 @@ def _take_back(
     except LabError as error:
         first = cause.message if isinstance(cause, LabError) else "interrupted"
         reason = f"the lab is neither as it was nor as it was to be: {first}; on the way back: {error.message}"
-        raise StateError(reason, hint=f"labctl down {paths.lab}") from error
+        raise Torn(reason, hint=f"labctl down {paths.lab}") from error
 
 
 def longest_way_ms(plan: Plan) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ from typing import Generic, TypeVar
 from labctl.errors import LabError, ProbeError
 from labctl.kernel.paths import Paths
 from labctl.probes.bpf import EVERYTHING, datagrams
-from labctl.probes.clock import Settings, clock_offset
+from labctl.probes.clock import Settings, clock_offset, stamping
 from labctl.probes.evidence import Evidence, Watch
 from labctl.probes.listener import SNAP, Listener, Place
 from labctl.probes.mmsg import Catch
@@ -95,6 +96,7 @@ class Captures:
         self._last: list[tuple[tuple[str, ...], Pcap]] = []
         self._room = Room(_ROOM)
         self._catch = Catch(SNAP)
+        self._stamping: socket.socket | None = None
         self._settings = Settings()
         self._poll = select.epoll()
         self._lock = threading.Lock()  # on every listener and the catch, between the reader and the others
@@ -111,9 +113,10 @@ class Captures:
         self._settings.close()
         os.close(self._end)
         # Each close waits for an RCU grace period of some 12 ms (packet(7) sockets alone do), so all wait at once.
+        sockets = [listener.socket for listener in self._listeners.values()]
         with ThreadPoolExecutor(max_workers=_CLOSERS) as closers:
-            for listener in self._listeners.values():
-                closers.submit(listener.socket.close)
+            for each in [*sockets, *([self._stamping] if self._stamping else [])]:
+                closers.submit(each.close)
 
     def record(self, taps: Sequence[Tap], marker: bytes, stream: Numbered | None = None) -> Recording:
         """Listen at `taps` to everything, and at those of `stream` to that alone; every one does when this returns.
@@ -128,6 +131,8 @@ class Captures:
         with contextlib.ExitStack() as undo:
             watching = self._open({place for _, place in watched}, undo)
             tracking = self._open({place for _, place in tracked}, undo)
+            if False:
+                self._stamping = stamping(self._paths.namespace(next(iter(inodes))))
             undo.pop_all()
         settings, offset = self._settings.count(), clock_offset()
         watches = {each.place: self._start(each, EVERYTHING, Watch(marker, each.link), offset) for each in watching}

@@ -1,12 +1,28 @@
-"""The two clocks: the kernel stamps packets by CLOCK_REALTIME, which may be set; labctl reckons by CLOCK_MONOTONIC."""
+"""When packets pass: the kernel stamps them by CLOCK_REALTIME, which may be set; labctl reckons by CLOCK_MONOTONIC."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
+import socket
 import struct
 import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from labctl.errors import ProbeError
+from labctl.kernel.netns import enter
+
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
+ANCILLARY = socket.CMSG_SPACE(16)
+"""Bytes for the message with which SO_TIMESTAMPNS tells an instant."""
+
+_TIME = struct.Struct("qq")
+_EXPERIMENTAL = 0x88B5  # IEEE 802, "local experimental EtherType 1"
+_STAMPING_S = 2.0
+_AGAIN_S = 0.001
 
 # sys/timerfd.h, and a time far ahead
 _TFD_NONBLOCK, _TFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
@@ -26,6 +42,44 @@ def clock_offset() -> int:
         if after - before < best:
             best, found = after - before, (before + after) // 2 - real
     return found
+
+
+def instant_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+    """The instant in a received SO_TIMESTAMPNS message, in nanoseconds of CLOCK_REALTIME."""
+    seconds, nanoseconds = _TIME.unpack(ancillary[0][2])
+    return int(seconds * 1_000_000_000 + nanoseconds)
+
+
+def stamping(namespace: Path) -> socket.socket:
+    """A socket while which is open every packet is stamped when it passes. ProbeError: the kernel does no such thing.
+
+    The kernel begins to stamp a while after a first socket has asked for it, and until then stamps packets when they
+    are read: net_enable_timestamp leaves it to a worker. So frames are sent round the loopback until one is stamped.
+    """
+    with contextlib.ExitStack() as undo:
+        with enter(namespace):
+            loop = undo.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0))
+        try:
+            _await_stamps(loop)
+        except OSError as error:
+            raise ProbeError(f"the kernel does not say when packets pass: {error.strerror or error}") from error
+        undo.pop_all()
+    return loop
+
+
+def _await_stamps(loop: socket.socket) -> None:
+    loop.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    loop.settimeout(_STAMPING_S)
+    loop.bind(("lo", _EXPERIMENTAL))
+    deadline = time.monotonic() + _STAMPING_S
+    while time.monotonic() < deadline:
+        loop.send(bytes(12) + _EXPERIMENTAL.to_bytes(2, "big") + bytes(46))
+        sent = time.time_ns()
+        _, ancillary, _, _ = loop.recvmsg(64, ANCILLARY)
+        if instant_ns(ancillary) <= sent:
+            return
+        time.sleep(_AGAIN_S)
+    raise TimeoutError("it does so only when they are read")
 
 
 class Settings:

@@ -100,6 +100,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> StreamVer
         way=ways_in_words(stream, _spans(("before", "meanwhile", "after"), DRILL_PARTS, time.marks(drill.bounds))),
         parts=parts,
         course=stream.course(sorted(events)),
+        spoiled=_is_spoiled(stream, time.injected_ms, time.recovered_ms),
     )
     return _measured(verdict, stream, report.tcp)
 
@@ -129,6 +130,7 @@ def judge_change(
         parts=parts,
         course=stream.course(sorted(events)),
         then=then,
+        spoiled=_is_spoiled(stream, time.began_ms, time.recovered_ms),
     )
     return _measured(verdict, stream, report.tcp)
 
@@ -221,8 +223,8 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
     """Why the stream proves nothing; "" where it does."""
     if not stream.runs(since, until):
         return "the stream did not run from before the event until the lab had recovered"
-    still = stream.standstill_ms(since, until)
-    if still > max(STANDSTILL_MS, 3 * stream.interval_ms):
+    if _is_spoiled(stream, since, until):
+        still = stream.standstill_ms(since, until)
         return f"the sender stood still for {still:.0f} ms: what was lost meanwhile nobody knows"
     if felt.tcp_survives and report.tcp is None:
         return "no TCP connection ran beside the stream"
@@ -231,6 +233,11 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
     if stream.early:
         return f"{len(stream.early)} packets were lost before the event"
     return ""
+
+
+def _is_spoiled(stream: Stream, since: float, until: float) -> bool:
+    """Whether the machine kept the sender from its schedule for so long that losses go unseen."""
+    return stream.standstill_ms(since, until) > max(STANDSTILL_MS, 3 * stream.interval_ms)
 
 
 def felt_faults(felt: Felt, stream: Stream, tcp: TcpReport | None) -> list[str]:

@@ -14,12 +14,12 @@ import fcntl
 import functools
 import socket
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from labctl.kernel.netns import enter
 from labctl.probes.bpf import NOTHING
+from labctl.probes.clock import SO_TIMESTAMPNS
 from labctl.probes.mmsg import Catch, Frame
 from labctl.probes.packets import ARPHRD_ETHER
 from labctl.probes.pcap import Pcap
@@ -28,7 +28,7 @@ from labctl.probes.pcap import Pcap
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
 _PACKET_OUTGOING = 4
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _SIOCGIFHWADDR = 0x8927
 
 SNAP = 512
@@ -37,8 +37,6 @@ SNAP = 512
 and IP in Geneve in GRE in IP with room to spare. Fragments but the last hold it too."""
 
 _BUFFER = 64 << 20  # bytes; only what is not read yet counts, so that an idle tap costs nothing
-ANCILLARY = socket.CMSG_SPACE(16)
-_TIME = struct.Struct("qq")
 
 
 class Place(NamedTuple):
@@ -178,9 +176,3 @@ def widen(sock: socket.socket, size: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     with contextlib.suppress(PermissionError):  # root of a user namespace only
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
-
-
-def instant_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
-    """The instant in a received SO_TIMESTAMPNS message, in nanoseconds of CLOCK_REALTIME."""
-    seconds, nanoseconds = _TIME.unpack(ancillary[0][2])
-    return int(seconds * 1_000_000_000 + nanoseconds)

@@ -14,9 +14,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from labctl.kernel.netns import enter
-from labctl.probes.clock import clock_offset
+from labctl.probes.clock import ANCILLARY, SO_TIMESTAMPNS, clock_offset, instant_ns, stamping
 from labctl.probes.ends import READ_S, Worker, opened
-from labctl.probes.listener import ANCILLARY, SO_TIMESTAMPNS, instant_ns, widen
+from labctl.probes.listener import widen
 from labctl.probes.ways import NUMBER
 
 _RECEIVE_BUFFER = 4 << 20
@@ -42,6 +42,7 @@ class Numbers:
             widen(self._inlet, _RECEIVE_BUFFER)
             self._inlet.bind((str(to), 0))
             self._outlet = undo.enter_context(opened(source, socket.SOCK_DGRAM))
+            stamping(target).close()  # the inlet keeps the kernel at it
             undo.pop_all()
         self.port = int(self._inlet.getsockname()[1])
         self._to = (str(to), self.port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +12,8 @@ from types import TracebackType
 from labctl.breaking import Breaker
 from labctl.describe import Described
 from labctl.errors import LabError, StateError
-from labctl.kernel.execute import execute
+from labctl.kernel.apply import Torn, apply
 from labctl.kernel.paths import Paths
-from labctl.plan.diff import diff
-from labctl.plan.objects import Step
 from labctl.probes.expectations import Check, Traffic
 from labctl.probes.session import Session
 from labctl.probes.wire import Probe, StartStream, StopStream, StreamReport
@@ -51,7 +49,6 @@ class Bench:
         self.paths = paths
         self.scale = described.time_scale
         self.breaker = Breaker(paths, ring)
-        self._ring = ring
         self._await_ready = await_ready
         self._session: Session | None = None
         self.left = False
@@ -133,12 +130,21 @@ class Bench:
             yield
             return
         self._elsewhere.write_text(word)
+        keeper = Keeper(self.paths)
         try:
-            self._apply(diff(usual, other))
+            apply(usual, other, self.paths, keeper)
+        except Torn:
+            raise
+        except BaseException:
+            self._elsewhere.unlink()
+            raise
+        try:
+            self._settle()
             yield
         finally:
             if not self.left:
-                self._apply(diff(other, usual))
+                apply(other, usual, self.paths, keeper)
+                self._settle()
                 self._elsewhere.unlink()
 
     def recovery(self) -> str:
@@ -162,8 +168,7 @@ class Bench:
         """Where it is written that the lab is not as described, and why."""
         return self.paths.root / "changed-by"
 
-    def _apply(self, steps: Sequence[Step]) -> None:
-        execute(steps, self.paths, self._ring, Keeper(self.paths), lambda step: None)
+    def _settle(self) -> None:
         self._await_ready(self.paths, READY_MS * self.scale)
 
 

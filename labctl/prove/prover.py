@@ -24,6 +24,9 @@ from labctl.prove.drilling import drill as break_and_repair
 T = TypeVar("T")
 V = TypeVar("V", Verdict, StreamVerdict)
 
+ATTEMPTS = 3
+"""How often a drill or change is carried out that a busy machine spoils."""
+
 After = Literal["go on", "end", "leave"]
 """How to go on after something did not pass; "leave": end, and leave the lab as it stands, changed for a check or
 not.
@@ -97,18 +100,15 @@ class Prover:
             for check in self._going(wanted.checks):
                 proving(check.id)
                 found.append(self._check(check))
-                self._reporter.checked(found[-1])
             checks = self._settled(found)
             drills = []
             for drill in self._going(wanted.drills):
                 proving(drill.id)
                 drills.append(self._drill(drill))
-                self._reporter.drilled(drills[-1])
             changes = []
             for change in self._going(wanted.changes):
                 proving(change.id)
                 changes.append(self._change(change, checks))
-                self._reporter.drilled(changes[-1])
         return checks, tuple(drills), tuple(changes)
 
     def _going(self, items: Iterable[T]) -> Iterator[T]:
@@ -128,9 +128,12 @@ class Prover:
     def _check(self, check: Check) -> Verdict:
         try:
             with self._bench.changed(check.id):
-                return self._kept(self._probed(check), _nodes_of(check, self._described.plan))
+                nodes = _nodes_of(check, self._described.plan)
+                return self._told(self._probed(check), nodes, self._reporter.checked)
         except LabError as error:  # the lab could not be changed, or not changed back
-            return unproved(check, error.message)
+            verdict = unproved(check, error.message)
+            self._reporter.checked(verdict)
+            return verdict
 
     def _probed(self, check: Check) -> Verdict:
         try:
@@ -139,31 +142,46 @@ class Prover:
             return unproved(check, error.message)
 
     def _drill(self, drill: Drill) -> StreamVerdict:
-        try:
-            verdict = break_and_repair(self._bench, drill)
-        except LabError as error:
-            verdict = drill_not_run(drill, error.message)
-        return self._kept(verdict, _nodes_on(drill.traffic))
+        def once() -> StreamVerdict:
+            try:
+                return break_and_repair(self._bench, drill)
+            except LabError as error:
+                return drill_not_run(drill, error.message)
+
+        return self._told(measured(once), _nodes_on(drill.traffic), self._reporter.drilled)
 
     def _change(self, change: Change, checks: Sequence[Verdict]) -> StreamVerdict:
-        try:
-            verdict = carry_out(self._bench, change, checks)
-        except LabError as error:
-            verdict = change_not_run(change, error.message)
-        return self._kept(verdict, _nodes_on(change.traffic))
+        def once() -> StreamVerdict:
+            try:
+                return carry_out(self._bench, change, checks)
+            except LabError as error:
+                return change_not_run(change, error.message)
 
-    def _kept(self, verdict: V, nodes: Sequence[str]) -> V:
-        """`verdict`, with a bundle of evidence beside it where it is no pass."""
+        return self._told(measured(once), _nodes_on(change.traffic), self._reporter.drilled)
+
+    def _told(self, verdict: V, nodes: Sequence[str], tell: Callable[[V], None]) -> V:
+        """`verdict`, told, with a bundle of evidence beside it where it is no pass."""
         if verdict.verdict == "pass":
+            tell(verdict)
             return verdict
         try:
             place = self._bundles.keep(verdict, nodes, lambda folder: self._bench.session().save(folder))
             verdict = replace(verdict, evidence=place)
         except LabError as error:
             self._reporter.say(f"{verdict.id}: {error.message}")
+        tell(verdict)
         self.after = self._reporter.stopped(verdict)
         self._bench.left = self.after == "leave"
         return verdict
+
+
+def measured(once: Callable[[], StreamVerdict]) -> StreamVerdict:
+    """What `once` finds, done again where the machine alone spoiled it; the lab itself gets no second try."""
+    for attempt in range(1, ATTEMPTS):
+        verdict = once()
+        if not verdict.spoiled:
+            return replace(verdict, attempts=attempt)
+    return replace(once(), attempts=ATTEMPTS)
 
 
 def chosen(described: Described, only: Sequence[str]) -> Chosen:

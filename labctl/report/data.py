@@ -74,6 +74,8 @@ def stream_data(verdict: StreamVerdict) -> dict[str, Any]:
         "tcp": _tcp_data(verdict.tcp) if verdict.tcp else None,
         "way": dict(verdict.way),
         "then": [check_data(each) for each in verdict.then],
+        "spoiled": verdict.spoiled,
+        "attempts": verdict.attempts,
         "evidence": verdict.evidence,
         "parts": {name: [flow_data(flow) for flow in flows] for name, flows in verdict.parts.items()},
         "course": _course_data(verdict.course) if verdict.course else None,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from labctl.cli.files import read
+from labctl.plan.objects import XfrmState
+
 
 @dataclass(frozen=True)
 class Sabotage:
@@ -29,10 +32,23 @@ VPE, PVS, VPN = "vpe-subnet", "pvs-ipsec-gre-byoip", "vpn-dc-failover"
 PROBER = "labctl.probes.prober"
 AES128_GCM_KEY = "0x" + "5a" * 20
 AES256_KEY, SHA1_KEY = "0x" + "5a" * 32, "0x" + "a5" * 20
-OUTWARD = "src 203.0.113.2 dst 198.51.100.2 proto esp"
-T1_INWARD = "src 198.51.100.20 dst 198.51.100.10 proto esp spi 0x1002"
-CBC = f"reqid 1 mode tunnel replay-window 32 auth-trunc hmac(sha1) {SHA1_KEY} 96 enc cbc(aes) {AES256_KEY} if_id 1"
-GCM = f"reqid 1 mode tunnel replay-window 32 aead rfc4106(gcm(aes)) {AES128_GCM_KEY} 128 if_id 1"
+
+
+def association(lab: str, key: str) -> tuple[str, str, int]:
+    """An association of a shipped lab by the name of its key: its selectors, its SPI, its interface's number."""
+    state = next(each for each in read(lab).plan.objects if isinstance(each, XfrmState) and each.key == key)
+    return f"src {state.source} dst {state.destination} proto esp", f"spi {state.spi}", state.if_id
+
+
+def transform(number: int, words: str) -> str:
+    return f"reqid {number} mode tunnel replay-window 32 {words} if_id {number}"
+
+
+OUTWARD, OUTWARD_SPI, OUTWARD_ID = association(PVS, "vpn.ba")
+T1, T1_SPI, T1_ID = association(VPN, "t1.ba")
+T2, T2_SPI, _ = association(VPN, "t2.ab")
+CBC = transform(OUTWARD_ID, f"auth-trunc hmac(sha1) {SHA1_KEY} 96 enc cbc(aes) {AES256_KEY}")
+GCM = transform(T1_ID, f"aead rfc4106(gcm(aes)) {AES128_GCM_KEY} 128")
 
 SABOTAGES = [
     Sabotage(
@@ -68,12 +84,12 @@ SABOTAGES = [
     ),
     Sabotage(
         PVS, "wrong key", ["P1"], "fail",
-        do=[f"ip -n @cpe xfrm state delete {OUTWARD} spi 0x1002",
-            f"ip -n @cpe xfrm state add {OUTWARD} spi 0x1002 {CBC}"],
+        do=[f"ip -n @cpe xfrm state delete {OUTWARD} {OUTWARD_SPI}",
+            f"ip -n @cpe xfrm state add {OUTWARD} {OUTWARD_SPI} {CBC}"],
     ),
     Sabotage(
         PVS, "wrong SPI", ["P1"], "fail",
-        do=[f"ip -n @cpe xfrm state delete {OUTWARD} spi 0x1002",
+        do=[f"ip -n @cpe xfrm state delete {OUTWARD} {OUTWARD_SPI}",
             f"ip -n @cpe xfrm state add {OUTWARD} spi 0x9999 {CBC}"],
     ),
     Sabotage(
@@ -98,11 +114,11 @@ SABOTAGES = [
     ),
     Sabotage(
         VPN, "wrong key on the active connection", ["P2", "P4"], "fail",
-        do=[f"ip -n @gw xfrm state delete {T1_INWARD}", f"ip -n @gw xfrm state add {T1_INWARD} {GCM}"],
+        do=[f"ip -n @gw xfrm state delete {T1} {T1_SPI}", f"ip -n @gw xfrm state add {T1} {T1_SPI} {GCM}"],
     ),
     Sabotage(
         VPN, "standby has no key", ["D1"], "fail",
-        do=["ip -n @gw xfrm state delete src 203.0.113.10 dst 203.0.113.20 proto esp spi 0x2001"],
+        do=[f"ip -n @gw xfrm state delete {T2} {T2_SPI}"],
     ),
     Sabotage(
         VPN, "cleartext let in", ["N2"], "fail",

@@ -113,7 +113,8 @@ checks:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)  # where evidence is kept of what does not pass
     file = tmp_path / "small.yaml"
     file.write_text(SMALL % 80)
     if missing := lacking(read(str(file))):

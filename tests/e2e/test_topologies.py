@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from kernels import TOPOLOGIES, full_kernel, time_scale
@@ -33,13 +34,14 @@ def test_a_topology_passes_and_the_host_is_as_before(name: str) -> None:
     described = read(name)
     assert [each["id"] for each in data["checks"]] == [check.id for check in described.checks]
     assert [each["id"] for each in data["drills"]] == [drill.id for drill in described.drills]
-    assert {each["verdict"] for each in [*data["checks"], *data["drills"]]} == {"pass"}
+    assert [each["id"] for each in data["changes"]] == [change.id for change in described.changes]
+    assert {each["verdict"] for part in ("checks", "drills", "changes") for each in data[part]} == {"pass"}
     assert (data["lab"], data["where"], data["verdict"]) == (name, engine, "pass")
     assert set(data["seconds"]) == {"up", "verify", "down"}
     assert encode(lab.restored(Paths(name), before)) == []
 
 
-def test_two_labs_live_side_by_side_and_each_goes_alone() -> None:
+def test_two_labs_live_side_by_side_and_each_goes_alone(tmp_path: Path) -> None:
     described = read("vpe-subnet")
     if missing := lacking(described):
         pytest.skip(f"this machine lacks {', '.join(missing)}")
@@ -50,7 +52,7 @@ def test_two_labs_live_side_by_side_and_each_goes_alone() -> None:
             lab.up(each, Paths(each.name), Terminal(quiet=True))
         assert {each.lab for each in state.labs()} >= {"vpe-subnet", "vpe-twin"}
         lab.down(Paths("vpe-subnet"), Terminal(quiet=True))
-        results = lab.verify(twin, Paths("vpe-twin"), ["P2"], Terminal(quiet=True))
+        results = lab.verify(twin, Paths("vpe-twin"), ["P2"], Terminal(quiet=True), evidence=tmp_path)
         assert results.verdict == "pass"
     finally:
         for name in ("vpe-subnet", "vpe-twin"):

@@ -151,6 +151,19 @@ def test_marks_split_the_flows(captures: Captures, wire: Wire) -> None:
     assert all(marks[i] <= only(part, "x").first_ms for i, part in enumerate(parts))
 
 
+def test_a_frame_is_stamped_when_it_passes_however_late_it_is_read(captures: Captures, wire: Wire) -> None:
+    """Also by the first recording of all, before which the kernel stamped nothing."""
+    recording = captures.record((Tap("x", "right", "eth0", "in"), Tap("y", "left", "eth0")), MARKER)
+    with captures._lock:
+        before = time.monotonic() * 1000
+        wire.send(MARKER)
+        after = time.monotonic() * 1000
+        time.sleep(0.02)
+    (flows,) = recording.stop().parts(NOBODY)
+    near, far = only(flows, "y").first_ms, only(flows, "x").first_ms
+    assert before <= near <= far <= after
+
+
 def test_a_tap_that_lost_frames_says_so(captures: Captures, wire: Wire) -> None:
     recording = captures.record((Tap("x", "right", "eth0", "in"),), MARKER)
     (listener,) = captures._listeners.values()

@@ -85,7 +85,7 @@ def test_esp_that_hides_the_probe_passes(esp: tuple[Lab, Bench]) -> None:
 
 
 @pytest.mark.needs("esp", "xfrm-interface", "iptables")
-@pytest.mark.parametrize("lie", _ways_of_esp(), ids=lambda lie: lie.name)
+@pytest.mark.parametrize("lie", list(_ways_of_esp()), ids=lambda lie: lie.name)
 def test_esp_that_hides_nothing_does_not_pass(esp: tuple[Lab, Bench], lie: Lie) -> None:
     lab, bench = esp
     with lie.way(lab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
@@ -172,6 +173,8 @@ def test_a_program_that_died_beforehand_runs_again_after_a_change(live: Live) ->
     with live.under("set: {kms-b.ports: [tcp/443, tcp/444]}"):
         [pid] = [each.pid for each in live.keeper.status() if each.namespace == "kms-b"]
         os.kill(pid, signal.SIGKILL)
+        while [each for each in live.keeper.status() if (each.pid, each.state) == (pid, "running")]:
+            time.sleep(0.01)
     assert served(live, "10.240.0.10") == "kms-b"
 
 

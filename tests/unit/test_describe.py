@@ -50,7 +50,8 @@ def test_a_shipped_topology_is_named_as_its_file(lab: Described) -> None:
 @each_topology
 def test_every_shipped_check_says_what_it_claims(lab: Described) -> None:
     assert all(check.about for check in lab.checks)
-    assert all(each.about for each in (*lab.drills, *lab.changes))
+    assert all(drill.about for drill in lab.drills)
+    assert all(change.about for change in lab.changes)
     assert all(check.about for change in lab.changes for check in change.then)
 
 
@@ -75,8 +76,8 @@ def places(taps: tuple[Tap, ...]) -> set[tuple[str, str]]:
 def test_every_tap_is_on_a_device_that_the_lab_has_when_it_is_opened(lab: Described) -> None:
     for check in lab.checks:
         assert places(check.taps) <= devices(lab.changed.get(check.id, lab.plan))
-    for each in (*lab.drills, *lab.changes):
-        assert places(each.traffic.taps + each.traffic.track) <= devices(lab.plan)
+    for traffic in (*(drill.traffic for drill in lab.drills), *(change.traffic for change in lab.changes)):
+        assert places(traffic.taps + traffic.track) <= devices(lab.plan)
     for change in lab.changes:
         for check in change.then:
             assert places(check.taps) <= devices(lab.changed[change.id])

@@ -301,6 +301,15 @@ def test_the_time_derived_from_the_loss_is_packets_over_rate() -> None:
     assert verdict(BOUNDS, during(1000, 1150)).loss_derived_ms == 150
 
 
+def test_a_sender_that_stood_still_proves_nothing_and_the_machine_is_to_blame() -> None:
+    paused = tuple(at + (200 if i >= 150 else 0) for i, at in enumerate(SENT))
+    received = tuple((float(i), at + 5) for i, at in enumerate(paused))
+    found = judge_drill(DRILL, replace(report(), sent=paused, received=received), TIME)
+    assert (found.verdict, found.spoiled) == ("inconclusive", True)
+    assert found.reason == "the sender stood still for 200 ms: what was lost meanwhile nobody knows"
+    assert not verdict(BOUNDS).spoiled
+
+
 # ---- a given number of packets
 
 
