@@ -87,8 +87,8 @@ class _Description:
         edits, claims = self._edits(usual)
         self._stop_at_faults()
         nets = {check.id: edits[check.id].net for check in document.checks if check.with_}
-        self._refuse_unplaced(net, nets, edits, claims)
-        then = {word: Resolver(each, edits[word].net, scale).checks() for word, each in claims.items()}
+        self._refuse_unplaced(usual, nets, edits, claims)
+        then = {word: Resolver(each, edits.get(word, usual).net, scale).checks() for word, each in claims.items()}
         streams = DrillResolver(document, net, usual.plan, scale)
         return Described(
             source=self.tree.source,
@@ -100,7 +100,7 @@ class _Description:
             network=net,
             plan=usual.plan,
             checks=Resolver(document, net, scale, nets).checks(),
-            drills=streams.drills(),
+            drills=streams.drills(then),
             changes=tuple(streams.change(each, then[each.id], edits[each.id].plan) for each in document.changes),
             kinds={name: each.kind for name, each in document.resources.items()},
             stubs=_stubs(net),
@@ -134,8 +134,8 @@ class _Description:
         return all(len(parts[part]) == len(_items(node)) for part, node in written.items())
 
     def _edits(self, usual: _Edited) -> tuple[dict[str, _Edited], dict[str, Document]]:
-        """The lab under each edit that is sound, and what is claimed of it after a live change, by the id of whose
-        edit it is.
+        """The lab under each edit that is sound, and what is claimed of it after a live change or during a drill:
+        each by the id of its check, change or drill.
         """
         edits: dict[str, _Edited] = {}
         claims: dict[str, Document] = {}
@@ -145,8 +145,10 @@ class _Description:
                 edits[check.id] = made
         for i, change in enumerate(self.document.changes):
             if made := self._edited(("changes", i), change, usual):
-                claims[change.id] = self._claims(i, change, made)
+                claims[change.id] = self._claims(f"changes[{i}]", change.then, made.tree)
                 edits[change.id] = made
+        for i, drill in enumerate(self.document.drills):
+            claims[drill.id] = self._claims(f"drills[{i}]", drill.then, usual.tree)
         return edits, claims
 
     def _edited(self, at: Path, edit: EditSpec, usual: _Edited) -> _Edited | None:
@@ -178,35 +180,39 @@ class _Description:
                 rule = f"breaks a rule at {where}: {each.rule}"
                 self.fault(("checks", i, "with"), rule, each.hint, value=each.value)
 
-    def _claims(self, i: int, change: ChangeSpec, made: _Edited) -> Document:
-        """What a live change claims of the lab after it. Its checks may stand on those of the lab as it is."""
+    def _claims(self, owner: str, then: tuple[Node, ...], tree: Tree) -> Document:
+        """What a live change claims of the lab after it, or a drill of the lab while it is broken. Their checks may
+        stand on those of the lab as it is.
+        """
         beside = {check.id: check for check in self.document.checks}
-        document = parse(_claiming(made.tree, change.then), KINDS, ALIASES, beside)
-        if len(document.checks) == len(change.then):
+        document = parse(_claiming(tree, then), KINDS, ALIASES, beside)
+        if len(document.checks) == len(then):
             refuse_checks(document, beside)
         for j, check in enumerate(document.checks):
             if check.id in beside:
                 document.reading.fault(("checks", j, "id"), "a check of the lab has this id")
             if check.with_:
-                document.reading.fault(("checks", j, "with"), "a check of a change has no change of its own", value="")
-        self._report(i, document)
+                document.reading.fault(("checks", j, "with"), "a check of `then` has no change of its own", value="")
+        self._report(owner, document)
         return document
 
     def _refuse_unplaced(
-        self, net: Network, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, Document]
+        self, usual: _Edited, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, Document]
     ) -> None:
-        refuse_unplaced(self.document, net, nets)
-        for i, change in enumerate(self.document.changes):
-            before = besides(self.document, net, nets, change=f"without {change.id}")
-            refuse_unplaced(claims[change.id], edits[change.id].net, beside=before)
-            self._report(i, claims[change.id])
+        refuse_unplaced(self.document, usual.net, nets)
+        owners = [(f"changes[{i}]", each.id) for i, each in enumerate(self.document.changes)]
+        owners += [(f"drills[{i}]", each.id) for i, each in enumerate(self.document.drills)]
+        for owner, word in owners:
+            before = besides(self.document, usual.net, nets, change=f"without {word}")
+            refuse_unplaced(claims[word], edits.get(word, usual).net, beside=before)
+            self._report(owner, claims[word])
         self._stop_at_faults()
 
-    def _report(self, i: int, claims: Document) -> None:
-        """Take over the faults of what the change number `i` claims, under the paths at which it is written."""
+    def _report(self, owner: str, claims: Document) -> None:
+        """Take over the faults of what a change or drill claims, under the paths at which it is written."""
         mine = [each for each in claims.reading.faults if each.path.startswith("checks")]
         for each in mine:
-            path = each.path.replace("checks", f"changes[{i}].then", 1)
+            path = each.path.replace("checks", f"{owner}.then", 1)
             self.document.reading.faults.append(replace(each, path=path))
         claims.reading.faults.clear()
 

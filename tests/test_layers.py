@@ -30,6 +30,7 @@ ALSO_PURE = {
         *(f"probes.{each}" for each in ("places", "fitting", "controls", "refusals_streams", "sightings")),
         *(f"probes.{each}" for each in ("resolve_drills", "resolve_faults", "refusals_faults", "quantities")),
         *(f"probes.{each}" for each in ("wire", "packets", "evidence", "ways", "course", "httpanswer", "throughput")),
+        *(f"probes.{each}" for each in ("bpf", "pcap")),
         *(f"services.{each}" for each in ("bfd", "bfdpacket", "resolution", "webanswer", "zonedata")),
         "guest.choice",
     )

@@ -184,6 +184,7 @@ class DrillSpec:
     for_: int = option(DURATION, "how long it stays broken", 2000)
     rate: int = option(integer(1, 1000), "numbered packets a second", 100)
     bounds: BoundsSpec = option(RecordOf(BoundsSpec), "what users may feel")
+    then: tuple[Node, ...] = option(ListOf(Raw()), "checks of the lab while it is broken", ())
     throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
     before: SightsSpec = option(RecordOf(SightsSpec), "captured before the fault", SightsSpec())
     meanwhile: SightsSpec = option(RecordOf(SightsSpec), "captured while broken, traffic being whole", SightsSpec())

@@ -131,7 +131,7 @@ class Captures:
         with contextlib.ExitStack() as undo:
             watching = self._open({place for _, place in watched}, undo)
             tracking = self._open({place for _, place in tracked}, undo)
-            if False:
+            if self._stamping is None and inodes:
                 self._stamping = stamping(self._paths.namespace(next(iter(inodes))))
             undo.pop_all()
         settings, offset = self._settings.count(), clock_offset()

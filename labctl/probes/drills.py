@@ -75,14 +75,14 @@ def change_not_run(change: Change, reason: str) -> StreamVerdict:
     return StreamVerdict(change.id, change.about, "change", change.what, "inconclusive", reason, change.traffic.rate)
 
 
-def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> StreamVerdict:
-    """What the stream proves of a drill."""
+def judge_drill(drill: Drill, report: StreamReport, time: Timeline, then: tuple[Verdict, ...] = ()) -> StreamVerdict:
+    """What the stream proves of a drill, and what its checks do while it lasts."""
     if not report.ready:
         return drill_not_run(drill, f"the stream or a tap was not whole: {report.reason}")
     stream = Stream(report, drill.traffic.rate, time.injected_ms)
     parts = dict(zip(DRILL_PARTS, report.parts, strict=True))
     restored = _restored(stream, time, drill.bounds)
-    word, reason = _weigh_drill(drill, report, stream, parts, time)
+    word, reason = _weigh_drill(drill, report, stream, parts, time, then)
     events = [(time.injected_ms, drill.what), (time.repairing_ms, "repair")]
     if restored:
         origin = time.injected_ms if drill.bounds.after == "fault" else time.repairing_ms
@@ -100,6 +100,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline) -> StreamVer
         way=ways_in_words(stream, _spans(("before", "meanwhile", "after"), DRILL_PARTS, time.marks(drill.bounds))),
         parts=parts,
         course=stream.course(sorted(events)),
+        then=then,
         spoiled=_is_spoiled(stream, time.injected_ms, time.recovered_ms),
     )
     return _measured(verdict, stream, report.tcp)
@@ -175,7 +176,9 @@ def _failback_lost(stream: Stream, time: Timeline, bounds: Bounds) -> int:
     return len(stream.lost_between(time.repaired_ms + tail))
 
 
-def _weigh_drill(drill: Drill, report: StreamReport, stream: Stream, parts: Parts, time: Timeline) -> Judgement:
+def _weigh_drill(
+    drill: Drill, report: StreamReport, stream: Stream, parts: Parts, time: Timeline, then: tuple[Verdict, ...]
+) -> Judgement:
     bounds = drill.bounds
     if doubt := _doubt(stream, report, bounds.felt, time.injected_ms, time.recovered_ms):
         return "inconclusive", doubt
@@ -184,7 +187,10 @@ def _weigh_drill(drill: Drill, report: StreamReport, stream: Stream, parts: Part
         return "inconclusive", "the fault was not felt: nothing was lost while it lasted"
     if isinstance(drill.fault, Drop) and time.dropped != drill.fault.packets:
         return "inconclusive", f"{time.dropped} packets were dropped instead of {drill.fault.packets}"
+    if unproved := _reasons("inconclusive", then):
+        return "inconclusive", "; ".join(unproved)
     faults = [f"the lab did not recover: {time.trouble}"] if time.trouble else []
+    faults += [f"while it was broken {each}" for each in _reasons("fail", then)]
     faults += _time_faults(bounds, _restored(stream, time, bounds))
     failback = _failback_lost(stream, time, bounds)
     if bounds.failback_lost is not None and failback > bounds.failback_lost:
@@ -206,17 +212,20 @@ def _weigh_change(
 ) -> Judgement:
     if doubt := _doubt(stream, report, change.felt, time.began_ms, time.recovered_ms):
         return "inconclusive", doubt
-    unproved = [f"{each.id}: {each.reason}" for each in then if each.verdict == "inconclusive"]
-    if unproved:
+    if unproved := _reasons("inconclusive", then):
         return "inconclusive", "; ".join(unproved)
     faults = [f"the lab did not recover: {time.trouble}"] if time.trouble else []
-    faults += [f"{each.id} after the change: {each.reason}" for each in then if each.verdict == "fail"]
+    faults += [f"after the change {each}" for each in _reasons("fail", then)]
     if change.reach_ms is not None and reach_ms is not None and reach_ms > change.reach_ms:
         faults.append(f"true {reach_ms:.0f} ms after the change, bound {change.reach_ms} ms")
     faults += felt_faults(change.felt, stream, report.tcp)
     sights = (("before", change.before), ("changed", change.changed), ("after", change.after))
     faults += _part_faults(change.throughout, parts, *sights)
     return ("fail", "; ".join(faults)) if faults else ("pass", "")
+
+
+def _reasons(word: Word, then: tuple[Verdict, ...]) -> list[str]:
+    return [f"{each.id}: {each.reason}" for each in then if each.verdict == word]
 
 
 def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until: float) -> str:

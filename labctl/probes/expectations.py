@@ -214,7 +214,9 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A fault while traffic runs. `what` is the fault in words; it stays for `hold_ms` (0: it ends by itself)."""
+    """A fault while traffic runs. `what` is the fault in words; it stays for `hold_ms` (0: it ends by itself), in which
+    `then` becomes true.
+    """
 
     id: str
     about: str
@@ -223,6 +225,7 @@ class Drill:
     what: str
     hold_ms: int
     bounds: Bounds
+    then: tuple[Check, ...]
     throughout: Part
     before: Part
     meanwhile: Part

@@ -1,8 +1,8 @@
 """One packet socket on one device, see packet(7): silent until `start`, silent again after `stop`.
 
 What it was given and what was read from it are counted apart, so that no frame goes missing unnoticed. A device that
-goes down lets nothing pass, and the kernel hooks its sockets in again before it has told anyone that it is up; one that
-is deleted takes the sockets' binding with it, and what comes in its place is not heard.
+goes down lets nothing pass, and the call that brings it up again hooks its sockets in before it returns; one that is
+deleted takes the sockets' binding with it, and what comes in its place is not heard.
 """
 
 from __future__ import annotations

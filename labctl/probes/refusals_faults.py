@@ -64,6 +64,8 @@ def _refuse_time(document: Document, where: Path, drill: DrillSpec) -> None:
     if isinstance(drill.fault, FlapSpec):
         if document.reading.tree.text_at(at):
             document.reading.fault(at, "a flap ends by itself: its `times`, `down` and `up` say when")
+        if drill.then:
+            document.reading.fault((*where, "then"), "a flap ends by itself: nothing stays broken to look at")
     elif drill.for_ == 0:
         document.reading.fault(at, "a fault that lasts no time breaks nothing")
 

@@ -5,7 +5,7 @@ They are sound: `labctl.probes.refusals_streams` and `refusals_faults` have said
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from labctl.description.actions import DnsSpec
@@ -34,9 +34,9 @@ class DrillResolver:
     plan: Plan
     time_scale: int = 1
 
-    def drills(self) -> tuple[Drill, ...]:
-        """Every drill."""
-        return tuple(self._drill(each) for each in self.document.drills)
+    def drills(self, then: Mapping[str, tuple[Check, ...]]) -> tuple[Drill, ...]:
+        """Every drill; `then` are the checks of each that has any, resolved, by its id."""
+        return tuple(self._drill(each, then.get(each.id, ())) for each in self.document.drills)
 
     def change(self, spec: ChangeSpec, then: tuple[Check, ...], after: Plan) -> Change:
         """A live change; `then` are its checks, resolved against the lab as it is after the change, whose plan is
@@ -62,7 +62,7 @@ class DrillResolver:
             after=parts[3],
         )
 
-    def _drill(self, spec: DrillSpec) -> Drill:
+    def _drill(self, spec: DrillSpec, then: tuple[Check, ...]) -> Drill:
         places = Places(self.net)
         parts = [places.part(each) for each in (spec.throughout, spec.before, spec.meanwhile, spec.after)]
         return Drill(
@@ -73,6 +73,7 @@ class DrillResolver:
             what=in_words(spec.fault),
             hold_ms=0 if isinstance(spec.fault, FlapSpec) else spec.for_ * self.time_scale,
             bounds=self._bounds(spec.bounds),
+            then=then,
             throughout=parts[0],
             before=parts[1],
             meanwhile=parts[2],

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from labctl.probes.drills import Timeline, judge_drill
 from labctl.probes.expectations import Drill
 from labctl.probes.results import StreamVerdict
+from labctl.probes.verdicts import Verdict, settle
 from labctl.prove.bench import GRACE_MS, Bench, now_ms
+from labctl.prove.changing import reach
 
 
-def drill(bench: Bench, drill: Drill) -> StreamVerdict:
-    """The verdict on `drill`. Whatever it broke is repaired, also when it is interrupted; LabError passes through."""
+def drill(bench: Bench, drill: Drill, proved: Sequence[Verdict]) -> StreamVerdict:
+    """The verdict on `drill`; `proved` are those on the lab's own checks, which its checks may stand on.
+
+    Whatever it broke is repaired, also when it is interrupted; LabError passes through.
+    """
+    found: list[Verdict] = []
     with bench.streaming(drill.traffic, drill.id):
-        timeline = _break_and_repair(bench, drill)
+        timeline = _break_and_repair(bench, drill, found)
         report = bench.stop_stream(timeline.marks(drill.bounds))
-    return judge_drill(drill, report, timeline)
+    return judge_drill(drill, report, timeline, settle((*proved, *found))[len(proved) :])
 
 
-def _break_and_repair(bench: Bench, drill: Drill) -> Timeline:
+def _break_and_repair(bench: Bench, drill: Drill, found: list[Verdict]) -> Timeline:
+    """When it all was; the verdicts on what is to be true meanwhile are added to `found`."""
     try:
         broken = bench.breaker.inject(drill.fault)
-        bench.hold(drill.hold_ms)
+        ending = now_ms() + drill.hold_ms
+        found += [reach(bench, each, ending)[0] for each in drill.then]
+        bench.hold(max(0.0, ending - now_ms()))
     finally:
         repaired = bench.breaker.repair(drill.fault)
     trouble = bench.recovery()

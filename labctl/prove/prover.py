@@ -104,7 +104,7 @@ class Prover:
             drills = []
             for drill in self._going(wanted.drills):
                 proving(drill.id)
-                drills.append(self._drill(drill))
+                drills.append(self._drill(drill, checks))
             changes = []
             for change in self._going(wanted.changes):
                 proving(change.id)
@@ -141,10 +141,10 @@ class Prover:
         except LabError as error:
             return unproved(check, error.message)
 
-    def _drill(self, drill: Drill) -> StreamVerdict:
+    def _drill(self, drill: Drill, checks: Sequence[Verdict]) -> StreamVerdict:
         def once() -> StreamVerdict:
             try:
-                return break_and_repair(self._bench, drill)
+                return break_and_repair(self._bench, drill, checks)
             except LabError as error:
                 return drill_not_run(drill, error.message)
 
@@ -197,7 +197,11 @@ def chosen(described: Described, only: Sequence[str]) -> Chosen:
     if not only:
         return Chosen(described.checks, described.drills, described.changes)
     waiting = [word for word in only if word in checks]
-    waiting += [word for each in described.changes if each.id in only for then in each.then for word in then.control]
+    streams = [
+        *((each.id, each.then) for each in described.drills),
+        *((each.id, each.then) for each in described.changes),
+    ]
+    waiting += [word for owner, then in streams if owner in only for each in then for word in each.control]
     wanted: set[str] = set()
     while waiting:
         word = waiting.pop()

@@ -22,6 +22,7 @@ from labctl.errors import ProbeError
 from labctl.kernel import netns
 from labctl.plan.objects import Gre, Namespace
 from labctl.probes.capture import Captures, Numbered
+from labctl.probes.clock import ANCILLARY, instant_ns, stamping
 from labctl.probes.outlets import devices
 from labctl.probes.wire import Flow, Saved, Tap
 
@@ -162,6 +163,21 @@ def test_a_frame_is_stamped_when_it_passes_however_late_it_is_read(captures: Cap
     (flows,) = recording.stop().parts(NOBODY)
     near, far = only(flows, "y").first_ms, only(flows, "x").first_ms
     assert before <= near <= far <= after
+
+
+def test_the_kernel_stamps_every_packet_that_passes_once_it_was_waited_for(pair: Lab) -> None:
+    """It begins at a moment of its own, more often than not at once: so 20 times."""
+    for _ in range(20):
+        with stamping(pair.paths.namespace("left")) as loop:
+            loop.send(bytes(12) + b"\x88\xb5" + bytes(46))
+            sent = time.time_ns()
+            assert instant_ns(loop.recvmsg(64, ANCILLARY)[1]) <= sent
+
+
+def test_a_kernel_that_cannot_be_asked_to_stamp_is_an_error_in_words(pair: Lab) -> None:
+    pair.run("left", "ip", "link", "set", "dev", "lo", "down")
+    with pytest.raises(ProbeError, match="does not say when packets pass: Network is down"):
+        stamping(pair.paths.namespace("left"))
 
 
 def test_a_tap_that_lost_frames_says_so(captures: Captures, wire: Wire) -> None:

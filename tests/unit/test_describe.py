@@ -356,7 +356,7 @@ def test_an_unsound_edit_of_a_change_is_refused_where_it_is_written(change: str,
         ),
         (
             "{id: Y, from: pc2, do: {ping: {to: ecs1}}, expect: ok, with: {set: {t1.weight: 1}}}",
-            "changes[0].then[0].with: a check of a change has no change of its own",
+            "changes[0].then[0].with: a check of `then` has no change of its own",
         ),
         (
             "{id: Y, from: pc, do: {ping: {to: gw}}, expect: ok}, {id: Y, from: pc, do: {ping: {to: pc}}, expect: ok}",
@@ -367,6 +367,11 @@ def test_an_unsound_edit_of_a_change_is_refused_where_it_is_written(change: str,
 def test_an_unsound_check_of_a_change_is_refused_where_it_is_written(check: str, told: str) -> None:
     row = "{id: X1, during: C0, add: {dc.hosts.pc2: 172.16.10.11}, bounds: {reach: 1s}, then: [%s]}"
     assert told in refused(VPN, FROM_PC, changes=row % check)
+
+
+def test_an_unsound_check_of_a_drill_is_refused_where_it_is_written() -> None:
+    check = "then: [{id: Y, from: pc, do: {ping: {to: ecs1}}, expect: filtered}]"
+    assert "drills[0].then[0] `Y`: a check that" in refused(VPN, FROM_PC, drills=DRILL[:-1] + ", " + check + "}")
 
 
 def test_what_a_change_adds_is_nothing_to_the_checks_of_the_lab_as_it_is() -> None:

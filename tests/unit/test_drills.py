@@ -31,6 +31,7 @@ DRILL = Drill(
     what="link_down wan",
     hold_ms=2000,
     bounds=BOUNDS,
+    then=(),
     throughout=Part(),
     before=Part(),
     meanwhile=Part(),
@@ -310,6 +311,15 @@ def test_a_sender_that_stood_still_proves_nothing_and_the_machine_is_to_blame() 
     assert not verdict(BOUNDS).spoiled
 
 
+def test_what_is_to_be_true_while_it_is_broken_is_part_of_the_drill() -> None:
+    wrong = Verdict("D1-1", "", "fail", "refused", "ok", "expected refused, got ok")
+    found = judge_drill(DRILL, report(during(1000, 1100)), TIME, (wrong,))
+    assert (found.verdict, found.reason) == ("fail", "while it was broken D1-1: expected refused, got ok")
+    doubtful = replace(wrong, verdict="inconclusive")
+    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (doubtful,)).verdict == "inconclusive"
+    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (replace(wrong, verdict="pass"),)).verdict == "pass"
+
+
 # ---- a given number of packets
 
 
@@ -392,7 +402,7 @@ def test_what_is_true_too_late_fails_and_says_when() -> None:
 
 def test_what_is_not_true_after_the_change_fails_it() -> None:
     false = replace(TRUE, verdict="fail", reason="expected ok, got no_route")
-    assert changed(then=(TRUE, false)).reason == "C1-1 after the change: expected ok, got no_route"
+    assert changed(then=(TRUE, false)).reason == "after the change C1-1: expected ok, got no_route"
 
 
 def test_what_is_not_proved_after_the_change_proves_nothing() -> None:

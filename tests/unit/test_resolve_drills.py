@@ -33,7 +33,7 @@ def resolver_of(tail: str, resources: str = VPN, time_scale: int = 1) -> DrillRe
 
 def drill_of(fault: str, more: str = "bounds: {lost: 0}", resources: str = VPN, time_scale: int = 1) -> Drill:
     tail = f"{CHECK}drills: [{{id: D1, during: P1, fault: {fault}, {more}}}]\n"
-    (drill,) = resolver_of(tail, resources, time_scale).drills()
+    (drill,) = resolver_of(tail, resources, time_scale).drills({})
     return drill
 
 
@@ -62,7 +62,7 @@ def test_a_fault_of_a_link_concerns_the_ends_that_it_says(written: str, fault: F
 def test_a_zone_is_that_of_its_subnets_alone() -> None:
     text = "checks: [{id: P1, from: vsi1, do: {tcp: {to: kms, port: 443}}, expect: ok}]\n"
     text += "drills: [{id: D1, during: P1, fault: {zone_off: z2}, bounds: {lost: 0}}]\n"
-    (drill,) = resolver_of(text, VPE).drills()
+    (drill,) = resolver_of(text, VPE).drills({})
     assert isinstance(drill.fault, LinkDown)
     assert {port.namespace for port in drill.fault.ports} == {"vpc1.db"}
 
