@@ -225,11 +225,11 @@ class Drill:
     what: str
     hold_ms: int
     bounds: Bounds
-    then: tuple[Check, ...]
     throughout: Part
     before: Part
     meanwhile: Part
     after: Part
+    then: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
