@@ -154,6 +154,9 @@ def _no_evidence(check: Check, reply: Reply) -> str:
         return f"a tap was not listening all the time: {reply.reason}"
     if not reply.sent and (reply.outcome == "filtered" or isinstance(check.action, Inject)):
         return f"the probe was never seen to leave {check.node}"
+    kept_in = reply.outcome in ("no_route", "prohibited", "too_big") and not reply.reporter
+    if not reply.sent and not kept_in and any(sight.marker for sight in check.silent):
+        return "no packet of the probe could be told by its marker, so that its silence proves nothing"
     if reply.outcome == "filtered" and reply.elapsed_ms < check.timeout_ms - 1:  # for what two clocks may differ by
         waited, stated = times(reply.elapsed_ms, check.timeout_ms)
         return f"nothing came back for {waited}, but only {stated} would be silence"

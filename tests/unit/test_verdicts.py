@@ -66,6 +66,15 @@ def test_silence_proves_nothing_unless_the_probe_was_seen_to_leave() -> None:
     assert word(CHECK, silence(sent=0)) == "inconclusive"
 
 
+def test_a_marker_that_the_probe_could_not_carry_is_not_missed_anywhere() -> None:
+    check = replace(CHECK, silent=(Sight("lan", marker=True),))
+    assert word(check, REPLY) == "pass"
+    assert word(check, replace(REPLY, sent=0)) == "inconclusive"
+    unsent = replace(check, expected=Expected("no_route"))
+    assert word(unsent, replace(REPLY, outcome="no_route", sent=0)) == "pass"
+    assert word(unsent, replace(REPLY, outcome="no_route", reporter=str(B), sent=0)) == "inconclusive"
+
+
 def test_silence_that_was_not_waited_for_to_its_end_proves_nothing() -> None:
     check = replace(CHECK, expected=Expected("filtered"))
     cut = replace(silence(), elapsed_ms=1200.0)
