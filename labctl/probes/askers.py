@@ -14,15 +14,12 @@ import struct
 from collections.abc import Iterator
 from typing import Protocol
 
-from scapy.layers.inet import ICMP
-from scapy.packet import Raw
-
+from labctl.probes import echo
 from labctl.probes.actions_dialogue import Greeting, datagram, greeting
 from labctl.probes.actions_transport import established
 from labctl.probes.attempt import Attempt, Complaint
 from labctl.probes.wire import Trace
 
-_ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER, socket(7)
 
 
@@ -171,7 +168,7 @@ class IcmpAsker:
         self._socket = socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP)
 
     def ask(self, ttl: int) -> int:
-        request = bytes(ICMP(type=_ECHO_REQUEST, id=self._id, seq=ttl) / Raw(self._payload))
+        request = echo.request(self._id, ttl, self._payload)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
         try:
             self._socket.sendto(request, (str(self._to), 0))
@@ -186,12 +183,12 @@ class IcmpAsker:
     def about(self, said: Complaint) -> int:
         if len(said.quote) < 20 or said.quote[9] != socket.IPPROTO_ICMP:
             return 0
-        return self._ttl(said.quote[(said.quote[0] & 15) * 4 :], _ECHO_REQUEST)
+        return self._ttl(said.quote[(said.quote[0] & 15) * 4 :], echo.REQUEST)
 
     def echo(self, source: str, message: bytes) -> int:
         if source != str(self._to) or message[8:] != self._payload:
             return 0
-        return self._ttl(message, _ECHO_REPLY)
+        return self._ttl(message, echo.REPLY)
 
     def _ttl(self, message: bytes, kind: int) -> int:
         if message[:1] != bytes([kind]) or message[4:6] != self._id.to_bytes(2, "big"):

@@ -1,7 +1,7 @@
 """The prober: `python -m labctl.probes.prober LAB [RUN NETNS]`, requests on standard input, answers on standard output.
 
-It imports scapy once, and keeps its packet sockets and what it knows of the nodes from probe to probe. It ends with its
-standard input, and with the thread that started it.
+It keeps its packet sockets and what it knows of the nodes from probe to probe. It ends with its standard input, and
+with the thread that started it.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from labctl.errors import ProbeError
 from labctl.kernel.paths import Paths
 from labctl.probes.wire import Probe, Reply, Request, Saved, SaveFrames, StartStream, StopStream, StreamReport
 
-_START_S = 90.0  # scapy takes 0.2 s to import, but 16 s on an emulated processor
-_SLACK_S = 20.0  # beyond the time that a request itself takes
+_START_S = 90.0  # on an emulated processor imports take many times what they usually do
+_SLACK_S = 40.0  # beyond the time that a request itself takes; the first that needs scapy imports it, in up to 16 s
 _LEAVE_S = 2.0
 
 

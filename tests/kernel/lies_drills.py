@@ -109,7 +109,7 @@ def changing(bench: Bench, *objects: Route) -> Iterator[None]:
 def drilled(bench: Bench, drill: Drill) -> StreamVerdict:
     """The verdict on a drill, as `labctl verify` reaches it."""
     try:
-        return break_and_repair(bench, drill)
+        return break_and_repair(bench, drill, ())
     except LabError as error:
         return drill_not_run(drill, error.message)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
@@ -20,6 +21,7 @@ from labctl.probes.wire import Action, Probe, Tap
 MARKER = "labctl-probe-5f3a9c"
 SERVER = IPv4Address("10.2.0.2")
 GOOD, WRONG, RUDE, MUTE, RESET, CLOSED = 8080, 8081, 8082, 8083, 8084, 9
+SLOW, SLOW_S = 8085, 0.4
 ADMIN, RST, DROP = 7001, 7002, 7003
 
 RECORDS: dict[str, tuple[RD, ...]] = {
@@ -74,6 +76,7 @@ def serve(lab: Lab, node: str) -> None:
     _spawn(_datagrams, _open(lab, node, socket.SOCK_DGRAM, GOOD), echo)
     _spawn(_datagrams, _open(lab, node, socket.SOCK_DGRAM, WRONG), lambda data, peer: b"labctl x y 1\nother")
     _spawn(_datagrams, _open(lab, node, socket.SOCK_DGRAM, MUTE), lambda data, peer: b"")
+    _spawn(_datagrams, _open(lab, node, socket.SOCK_DGRAM, SLOW), slow_echo)
     names = Names()
     _spawn(_datagrams, _open(lab, node, socket.SOCK_DGRAM, 53), names.udp)
     _spawn(_accept, _open(lab, node, socket.SOCK_STREAM, 53), names.tcp)
@@ -109,6 +112,11 @@ def reset(client: socket.socket, peer: tuple[str, int]) -> None:
 
 def echo(data: bytes, peer: tuple[str, int]) -> bytes:
     return f"labctl srv {peer[0]} {peer[1]}\n".encode() + data
+
+
+def slow_echo(data: bytes, peer: tuple[str, int]) -> bytes:
+    time.sleep(SLOW_S)
+    return echo(data, peer)
 
 
 class Names:

@@ -17,7 +17,7 @@ from lies_lab import S, build, spare
 from lies_ways import Way, by_lower, doubled, honest, lossy, meanwhile, rule, several
 
 from labctl.errors import StateError
-from labctl.kernel import netns
+from labctl.kernel import keys, netns
 from labctl.kernel.paths import Paths
 from labctl.plan.faults import Drop
 from labctl.plan.objects import Route
@@ -35,6 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(Paths("liesd", run=place / "run", netns=place / "netns"))
     try:
         build(lab)
+        keys.save(lab.paths, {})
         yield lab
     finally:
         netns.destroy(lab.paths)
@@ -183,6 +184,13 @@ SEEN_BELOW = replace(
 THEN = replace(CHANGE, then=(SEEN_BELOW,))
 
 
+def _by_lower_after(seconds: float) -> Way:
+    """What the change is to bring comes so long after it, from somebody else."""
+    route = ("10.2.0.0/24", "via", "10.4.0.2")
+    since = meanwhile(SETTLE_MS / 1000 + seconds, lambda lab: lab.run("r", "ip", "route", "add", *route))
+    return several(since, meanwhile(SETTLE_MS / 1000 + 2, lambda lab: lab.run("r", "ip", "route", "del", *route)))
+
+
 @dataclass(frozen=True)
 class Untrue:
     """The change, with `other` fields, where `way` is and it makes `objects`."""
@@ -197,8 +205,8 @@ class Untrue:
 
 UNTRUE = [
     Untrue("nothing gets through", "packets lost, bound 0", objects=(NOWHERE,), other={"changed": Part(), "then": ()}),
-    Untrue("what is promised stays untrue", "then after the change", objects=()),
-    Untrue("too late", "ms after the change, bound 1 ms", other={"reach_ms": 1}),
+    Untrue("what is promised stays untrue", "after the change then: not seen", objects=()),
+    Untrue("too late", "ms after the change, bound 250 ms", _by_lower_after(0.35), objects=(), other={"reach_ms": 250}),
     Untrue("the way changes once more", "changes of the path, bound 1", other={"felt": Felt(path_changes=1)}),
     Untrue("a fifth is lost all the time", "lost before the event", lossy(str(S)), "inconclusive"),
     Untrue("each packet arrives twice", "packets arrived twice", doubled(), other={"then": ()}),

@@ -25,6 +25,7 @@ from probe_lab import (
     RST,
     RUDE,
     SERVER,
+    SLOW,
     WRONG,
     build,
     probe,
@@ -221,7 +222,7 @@ def test_the_senders_own_mtu_is_told_without_a_reporter(session: Session) -> Non
 
 
 def test_a_forged_segment_is_on_the_wire_as_it_was_made(session: Session) -> None:
-    reply = session.probe(probe(Inject(ip("203.0.113.7"), SERVER, 4444, ip(ROUTER)), linger_ms=50))
+    reply = session.probe(probe(Inject(ip("203.0.113.7"), SERVER, 4444, ip(ROUTER)), timeout_ms=300))
     (flow,) = at(reply, "far", "tcp")
     assert (flow.src, flow.dst, flow.dport, flow.marked) == ("203.0.113.7", "10.2.0.2", 4444, 1)
     assert (flow.hop_limit, flow.data) == (63, 40 + len(MARKER))
@@ -256,6 +257,56 @@ def test_a_probe_of_silence_listens_for_the_whole_time(session: Session) -> None
     assert reply.outcome == "ok"
     assert 0.5 <= time.monotonic() - began < 0.8
     assert reply.elapsed_ms < 300
+
+
+def test_an_answer_that_comes_too_late_is_told_from_none(session: Session) -> None:
+    late = session.probe(probe(Udp(SERVER, SLOW), timeout_ms=200, late_ms=1000))
+    assert (late.outcome, 400 <= late.elapsed_ms < 900) == ("ok", True)
+    none = session.probe(probe(Udp(SERVER, SLOW), timeout_ms=200))
+    assert (none.outcome, 199 <= none.elapsed_ms < 400) == ("filtered", True)
+    never = session.probe(probe(Udp(SERVER, MUTE), timeout_ms=200, late_ms=300))
+    assert (never.outcome, never.elapsed_ms >= 499) == ("filtered", True)
+
+
+def test_a_full_size_ping_is_repeated_at_half_of_its_time_not_of_the_time_for_late_answers(session: Session) -> None:
+    reply = session.probe(probe(Ping(ip("10.9.3.1"), size=1000, df=True), timeout_ms=200, late_ms=400))
+    [flow] = (flow for flow in at(reply, "source", "icmp") if flow.dst == "10.9.3.1")
+    assert flow.packets == 2
+    assert 99 <= flow.last_ms - flow.first_ms < 200
+
+
+@pytest.mark.parametrize(
+    "action", [Tcp(DROP, SERVER), Udp(SERVER, MUTE), Ping(ip("10.9.3.1")), Dns(SERVER, "silent.test")]
+)
+def test_silence_is_asked_for_as_often_as_is_wanted(session: Session, action: Action) -> None:
+    reply = session.probe(probe(action, timeout_ms=400, tries=4))
+    assert (reply.outcome, reply.sent, marked(reply, "near")) == ("filtered", 4, 4)
+    assert "4 times" in reply.reason
+    assert 399 <= reply.elapsed_ms < 600
+
+
+def test_one_answer_of_many_is_no_silence(session: Session, routed: Lab) -> None:
+    rule = ("FORWARD", *"-p icmp --icmp-type 8 -m statistic --mode nth --every 4 --packet 0 -j DROP".split())
+    routed.run("r", "iptables", "-w", "-I", *rule)
+    once = session.probe(probe(Ping(SERVER), timeout_ms=200))
+    again = session.probe(probe(Ping(SERVER), timeout_ms=200, tries=3))
+    routed.run("r", "iptables", "-w", "-D", *rule)
+    assert (once.outcome, again.outcome) == ("filtered", "ok")
+
+
+def test_a_probe_is_seen_to_leave_by_a_device_that_has_come_since(session: Session, routed: Lab) -> None:
+    session.probe(probe(Ping(SERVER)))
+    link = routed.veth("c", "late", "r", "late")
+    routed.make(link, address("c", "late", "10.4.0.2/24"), address("r", "late", "10.4.0.1/24"))
+    reply = session.probe(probe(Ping(ip("10.4.0.1"))))
+    assert (reply.outcome, reply.sent) == ("ok", 1)
+    assert {flow.device for flow in at(reply, "source") if flow.marked} == {"late"}
+    routed.run("c", "ip", "link", "set", "dev", "late", "down")
+    session.probe(probe(Ping(SERVER)))
+    routed.run("c", "ip", "link", "set", "dev", "late", "up")
+    assert session.probe(probe(Ping(ip("10.4.0.1")))).sent == 1
+    routed.unmake(link)
+    assert session.probe(probe(Ping(SERVER))).outcome == "ok"
 
 
 def test_times_are_those_of_the_monotonic_clock(session: Session) -> None:
@@ -431,8 +482,9 @@ def test_a_prober_dies_in_the_middle_of_a_probe_with_the_process_that_started_it
     assert not _alive(pid)
 
 
-def test_the_command_line_is_spared_scapy() -> None:
-    program = "import sys, labctl.probes.session; sys.exit(any(name.startswith('scapy') for name in sys.modules))"
+@pytest.mark.parametrize("module", ["session", "prober"])
+def test_scapy_is_imported_by_the_first_forgery_alone(module: str) -> None:
+    program = f"import sys, labctl.probes.{module}; sys.exit(any(name.startswith('scapy') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
