@@ -10,7 +10,8 @@ The folders are the steps of one pipeline, and a module imports only what stands
     plan         pure   what must EXIST: kernel objects, compiled from the model, compared, rendered
     kernel              makes it exist: the only code that changes namespaces and their contents
     services            programs inside namespaces: resolver, test servers, path watcher, supervisor
-    probes              is it TRUE: expectations and verdicts (pure), prober and captures, drills
+    probes              what is sent and what is SEEN: the prober, its probes, captures and streams
+    claims       pure   is it TRUE: what a description claims, resolved, and the verdict on what was seen
     guest               throw-away kernels (uml, kvm, tcg) that run this same labctl inside
     state               a lab's run directory: lock, journal, keys, the applied plan
     breaking            faults put in and taken out again, also by a later process

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from labctl.claims.controls import besides
+from labctl.claims.expectations import Change, Check, Drill
+from labctl.claims.refusals import refuse_checks, refuse_unplaced
+from labctl.claims.resolve import Resolver
+from labctl.claims.resolve_drills import DrillResolver
 from labctl.description.checks import EditSpec
 from labctl.description.document import Document, parse
 from labctl.description.drills import ChangeSpec, DrillSpec
@@ -21,11 +26,6 @@ from labctl.kinds.resolve import resolve
 from labctl.model.network import Network
 from labctl.plan.compile import compile_plan
 from labctl.plan.objects import Plan
-from labctl.probes.controls import besides
-from labctl.probes.expectations import Change, Check, Drill
-from labctl.probes.refusals import refuse_checks, refuse_unplaced
-from labctl.probes.resolve import Resolver
-from labctl.probes.resolve_drills import DrillResolver
 
 
 @dataclass(frozen=True, slots=True)

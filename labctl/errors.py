@@ -9,7 +9,7 @@ LabError
 |- GuestError         exit 3   a throw-away kernel did not start, died or ran out of time
 `- ProbeError         exit 4   evidence could not be gathered: nothing is proved either way
 
-A check that fails is not an error: it is a verdict (exit 1), see `labctl.probes.verdicts`.
+A check that fails is not an error: it is a verdict (exit 1), see `labctl.claims.verdicts`.
 Only `labctl.cli` turns an error into a message and an exit status.
 """
 

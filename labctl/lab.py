@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labctl import state
+from labctl.claims.results import Results
 from labctl.describe import Described
 from labctl.errors import HostError, LabError, StateError
 from labctl.kernel import doctor, fingerprint, keys, netns
@@ -22,7 +23,6 @@ from labctl.kernel.paths import Paths
 from labctl.plan.diff import diff
 from labctl.plan.needs import Mechanism, needs
 from labctl.plan.objects import Plan, Step, XfrmState
-from labctl.probes.results import Results
 from labctl.prove.bench import READY_MS
 from labctl.prove.bundle import Bundles
 from labctl.prove.prover import Prover, Reporter

@@ -26,11 +26,10 @@ ACTING = {
 ALSO_PURE = {
     f"labctl.{name}"
     for name in (
-        *(f"probes.{each}" for each in ("expectations", "resolve", "refusals", "verdicts", "drills", "results")),
-        *(f"probes.{each}" for each in ("places", "fitting", "controls", "refusals_streams", "sightings")),
-        *(f"probes.{each}" for each in ("resolve_drills", "resolve_faults", "refusals_faults", "quantities")),
-        *(f"probes.{each}" for each in ("wire", "packets", "evidence", "ways", "course", "httpanswer", "throughput")),
-        *(f"probes.{each}" for each in ("bpf", "pcap")),
+        *(
+            f"probes.{each}"
+            for each in ("bpf", "evidence", "httpanswer", "packets", "pcap", "throughput", "ways", "wire")
+        ),
         *(f"services.{each}" for each in ("bfd", "bfdpacket", "resolution", "webanswer", "zonedata")),
         "guest.choice",
     )
@@ -190,7 +189,8 @@ PLANTED = [
     ("description/clock.py", "import time\n", purity_faults),
     ("kinds/chance.py", "from random import choice\n", purity_faults),
     ("report/file.py", "import os.path\n", purity_faults),
-    ("probes/verdicts.py", "import socket\n", purity_faults),
+    ("probes/wire.py", "import socket\n", purity_faults),
+    ("claims/verdicts.py", "import socket\n", purity_faults),
     ("describe.py", "from labctl.probes import session\n", purity_faults),
     ("probes/session.py", "from scapy.layers.inet import IP\n", home_faults),
     ("lab.py", "import pyroute2\n", home_faults),

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.cli.terminal import Terminal
 from labctl.cli.where import ATTENDED, here
 from labctl.describe import Described
 from labctl.errors import UsageError
 from labctl.kernel.paths import Paths
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.prove.prover import After
 
 MOST = 3

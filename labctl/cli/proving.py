@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from labctl import lab, state
+from labctl.claims.results import Results
 from labctl.cli import files, where
 from labctl.cli.outputs import Outputs, refuse_in_guest
 from labctl.cli.pausing import Pausing, refuse_unattended
@@ -16,7 +17,6 @@ from labctl.cli.terminal import Terminal, put
 from labctl.describe import Described, describe
 from labctl.errors import UsageError
 from labctl.kernel.paths import Paths
-from labctl.probes.results import Results
 from labctl.prove.prover import chosen
 
 

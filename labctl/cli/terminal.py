@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.plan.objects import Step
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.report.text import Groups, check_lines, drill_lines
 
 if TYPE_CHECKING:

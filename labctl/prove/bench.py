@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from labctl.breaking import Breaker
+from labctl.claims.expectations import Check, Traffic
 from labctl.describe import Described
 from labctl.errors import LabError, StateError
 from labctl.kernel.apply import Torn, apply
 from labctl.kernel.paths import Paths
-from labctl.probes.expectations import Check, Traffic
 from labctl.probes.session import Session
 from labctl.probes.wire import Probe, StartStream, StopStream, StreamReport
 from labctl.services.keeper import Keeper

@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from labctl import state
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.codec import encode
 from labctl.errors import HostError, LabError
 from labctl.kernel import tables
 from labctl.kernel.paths import Paths
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.probes.wire import Saved
 from labctl.services.keeper import Keeper
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from labctl.probes.drills import Changeline, judge_change
-from labctl.probes.expectations import Change, Check
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict, judge, settle
+from labctl.claims.drills import Changeline, judge_change
+from labctl.claims.expectations import Change, Check
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict, judge, settle
 from labctl.prove.bench import GRACE_MS, SETTLE_MS, Bench, now_ms
 
 AGAIN_S = 0.02

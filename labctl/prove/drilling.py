@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labctl.probes.drills import Timeline, judge_drill
-from labctl.probes.expectations import Drill
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict, settle
+from labctl.claims.drills import Timeline, judge_drill
+from labctl.claims.expectations import Drill
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict, settle
 from labctl.prove.bench import GRACE_MS, Bench, now_ms
 from labctl.prove.changing import reach
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
+from labctl.claims.drills import change_not_run, drill_not_run
+from labctl.claims.expectations import Change, Check, Drill, Traffic
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict, judge, settle, unproved
 from labctl.describe import Described
 from labctl.errors import LabError, UsageError
 from labctl.kernel.paths import Paths
 from labctl.plan.between import between
 from labctl.plan.objects import Plan
-from labctl.probes.drills import change_not_run, drill_not_run
-from labctl.probes.expectations import Change, Check, Drill, Traffic
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict, judge, settle, unproved
 from labctl.probes.wire import Dns
 from labctl.prove.bench import Bench
 from labctl.prove.bundle import Bundles

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from labctl.probes.expectations import Change, Drill, Felt
-from labctl.probes.results import Course
+from labctl.claims.expectations import Change, Drill, Felt
+from labctl.claims.results import Course
 from labctl.report.words import counted, milliseconds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from labctl.probes.results import Course
+from labctl.claims.results import Course
 
 Outage = tuple[float, float, float]
 """From when to when nothing arrived, and how long that is without what the sender itself was late."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from labctl.claims.results import Course, Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.codec import encode
 from labctl.description.faults import Fault
 from labctl.errors import DescriptionError, LabError
-from labctl.probes.results import Course, Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.probes.wire import Flow, TcpReport
 
 VERSION = 1

@@ -8,10 +8,10 @@ from typing import Protocol
 from xml.etree.ElementTree import Element
 
 from labctl import __version__
+from labctl.claims.expectations import Change, Check, Drill
+from labctl.claims.results import Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.model.network import Network
-from labctl.probes.expectations import Change, Check, Drill
-from labctl.probes.results import Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.report.markup import Child, tag, written
 from labctl.report.picture import Picture, draw
 from labctl.report.sections import Context, anchor, badge, check_section, facts, stream_section

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, indent
 
-from labctl.probes.results import Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
+from labctl.claims.results import Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.probes.wire import Flow
 from labctl.report.markup import tag, written
 from labctl.report.text import numbers, ways

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from labctl.probes.expectations import Change, Check, Drill, Part, Sight
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict, Word
+from labctl.claims.expectations import Change, Check, Drill, Part, Sight
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict, Word
 from labctl.report.bounds import bounds_in_words, windows
 from labctl.report.course import letters
 from labctl.report.ladder import ladder, places_of

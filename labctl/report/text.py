@@ -11,9 +11,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from labctl.claims.results import Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.description.faults import Fault
-from labctl.probes.results import Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.report.words import durations, listed, milliseconds, tcp
 
 WORD, NAME, NUMBER, LABEL = 13, 15, 13, 9

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from xml.etree.ElementTree import Element
 
-from labctl.probes.results import Course, StreamVerdict
+from labctl.claims.results import Course, StreamVerdict
 from labctl.report.bounds import Window
 from labctl.report.course import Outage, letters, outages, paused, short_way
 from labctl.report.svg import Point, drawing, line, number, path, polyline, rect, runs, text, ticks, wide

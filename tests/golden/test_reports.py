@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from labctl.probes.results import Course, Event, Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
+from labctl.claims.results import Course, Event, Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.probes.wire import Flow, TcpReport, Way
 from labctl.report.bounds import Window
 from labctl.report.data import results_data

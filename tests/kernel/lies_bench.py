@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from kernel_lab import Lab
 from lies_claims import CLAIMS
 
+from labctl.claims.expectations import Check
+from labctl.claims.verdicts import Verdict, judge, settle, unproved
 from labctl.describe import describe
 from labctl.errors import LabError
 from labctl.kernel.paths import Paths
-from labctl.probes.expectations import Check
-from labctl.probes.verdicts import Verdict, judge, settle, unproved
 from labctl.prove.bench import Bench
 
 _NOTHING = b"lab: by-hand\nresources: {inet: {kind: internet, prefixes: [192.0.2.0/24]}}\n"

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from lies_lab import BEHIND, PORT, SHARED, W_ADDRESSES, WEB, S, taps
 
-from labctl.probes.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
+from labctl.claims.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
 from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Outcome, Ping, Rate, Tcp, Trace, Udp
 
 CLIENT = IPv4Address("10.1.0.2")

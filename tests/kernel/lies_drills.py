@@ -11,12 +11,12 @@ from kernel_lab import Lab
 from lies_lab import DEVICES, S, taps
 
 from labctl.breaking import Breaker, Struck
+from labctl.claims.drills import change_not_run, drill_not_run
+from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
+from labctl.claims.results import StreamVerdict
 from labctl.errors import LabError
 from labctl.plan.faults import Fault, LinkDown, Port
 from labctl.plan.objects import Plan, Route
-from labctl.probes.drills import change_not_run, drill_not_run
-from labctl.probes.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
-from labctl.probes.results import StreamVerdict
 from labctl.probes.wire import Tap
 from labctl.prove.bench import Bench
 from labctl.prove.changing import change as carry_out

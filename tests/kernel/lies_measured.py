@@ -25,7 +25,7 @@ from lies_ways import (
     several,
 )
 
-from labctl.probes.expectations import Hop
+from labctl.claims.expectations import Hop
 from labctl.probes.wire import Rate
 
 

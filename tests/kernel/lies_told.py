@@ -25,8 +25,8 @@ from lies_ways import (
     unreachable,
 )
 
-from labctl.probes.expectations import Check, Hop, Sight
-from labctl.probes.verdicts import Word
+from labctl.claims.expectations import Check, Hop, Sight
+from labctl.claims.verdicts import Word
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from lies_lab import BEHIND, PORT, S, X, build, spare, taps
 from lies_told import Lie
 from lies_ways import forged, meanwhile, rule, several, spoofed_name
 
+from labctl.claims.expectations import Check, Sight
+from labctl.claims.verdicts import judge, settle
 from labctl.kernel import netns
 from labctl.kernel.paths import Paths
 from labctl.probes.actions import perform
 from labctl.probes.attempt import Attempt
-from labctl.probes.expectations import Check, Sight
-from labctl.probes.verdicts import judge, settle
 from labctl.probes.wire import Ping, Tap, Tcp
 from labctl.prove.bench import Bench
 

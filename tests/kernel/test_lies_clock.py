@@ -21,10 +21,10 @@ from lies_lab import build
 from lies_ways import Way, meanwhile
 from test_lies import WATCHED
 
+from labctl.claims.expectations import Check, Hop
+from labctl.claims.verdicts import Word
 from labctl.kernel import netns
 from labctl.kernel.paths import Paths
-from labctl.probes.expectations import Check, Hop
-from labctl.probes.verdicts import Word
 from labctl.prove.bench import Bench
 
 pytestmark = [

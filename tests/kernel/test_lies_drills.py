@@ -16,13 +16,13 @@ from lies_drills import BY_LOWER, CHANGE, DRILL, MIDDLE, NOTICED_MS, NOWHERE, Wa
 from lies_lab import S, build, spare
 from lies_ways import Way, by_lower, doubled, honest, lossy, meanwhile, rule, several
 
+from labctl.claims.expectations import Bounds, Felt, Part, Sight
+from labctl.claims.verdicts import Word
 from labctl.errors import StateError
 from labctl.kernel import keys, netns
 from labctl.kernel.paths import Paths
 from labctl.plan.faults import Drop
 from labctl.plan.objects import Route
-from labctl.probes.expectations import Bounds, Felt, Part, Sight
-from labctl.probes.verdicts import Word
 from labctl.probes.wire import Tap
 from labctl.prove.bench import SETTLE_MS, Bench
 

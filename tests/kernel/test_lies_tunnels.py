@@ -16,9 +16,9 @@ from lies_bench import bench_of
 from lies_ways import Way, commands, forged, header, honest, rule
 from test_xfrm import tunnel
 
+from labctl.claims.expectations import Check, Expected, Inner, Sight
+from labctl.claims.verdicts import Verdict, Word, judge
 from labctl.plan.objects import Gre
-from labctl.probes.expectations import Check, Expected, Inner, Sight
-from labctl.probes.verdicts import Verdict, Word, judge
 from labctl.probes.wire import Ping, Tap
 from labctl.prove.bench import Bench
 

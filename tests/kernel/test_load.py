@@ -16,9 +16,9 @@ from lies_claims import CLAIMS
 from lies_drills import DRILL, NOTICED_MS, Watched, drilled
 from lies_lab import build
 
+from labctl.claims.resolve import ANSWER_MS
 from labctl.kernel import netns
 from labctl.kernel.paths import Paths
-from labctl.probes.resolve import ANSWER_MS
 from labctl.prove.bench import Bench
 from labctl.prove.prover import measured
 

@@ -286,7 +286,8 @@ def test_silence_is_asked_for_as_often_as_is_wanted(session: Session, action: Ac
 
 
 def test_one_answer_of_many_is_no_silence(session: Session, routed: Lab) -> None:
-    rule = ("FORWARD", *"-p icmp --icmp-type 8 -m statistic --mode nth --every 4 --packet 0 -j DROP".split())
+    which = "FORWARD -p icmp --icmp-type 8 -m statistic --mode nth --every 4 --packet 0 -j DROP"
+    rule = which.split()
     routed.run("r", "iptables", "-w", "-I", *rule)
     once = session.probe(probe(Ping(SERVER), timeout_ms=200))
     again = session.probe(probe(Ping(SERVER), timeout_ms=200, tries=3))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 
+from labctl.claims.expectations import Bounds, Change, Check, Drill, Expected, Felt, Hop, Part, Sight, Traffic
+from labctl.claims.results import Course, Event, Results, StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.model.network import Esp, EspSide, GreEnd, Network
 from labctl.plan.faults import Blackhole, Port
-from labctl.probes.expectations import Bounds, Change, Check, Drill, Expected, Felt, Hop, Part, Sight, Traffic
-from labctl.probes.results import Course, Event, Results, StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.probes.wire import Flow, Inject, Tcp, TcpReport, Way
 
 HOST, SERVER = IPv4Address("172.16.10.10"), IPv4Address("10.0.1.10")

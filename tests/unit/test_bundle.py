@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from labctl import state
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.errors import HostError, ProbeError
 from labctl.kernel.paths import Paths
 from labctl.plan.objects import Plan
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.probes.wire import Saved
 from labctl.prove.bundle import Bundles
 

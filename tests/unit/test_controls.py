@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from core_lab import VPN, document_of, network_of, text_of
 
+from labctl.claims.controls import besides
+from labctl.claims.refusals import refuse_checks, refuse_unplaced
 from labctl.kinds.resolve import resolve
-from labctl.probes.controls import besides
-from labctl.probes.refusals import refuse_checks, refuse_unplaced
 
 CLAIM = "id: N1, from: pc, do: {tcp: {to: ecs1, port: 8080}}, expect: filtered"
 

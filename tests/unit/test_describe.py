@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from core_lab import POWER, VPE, VPN, faults_of, text_of
 
+from labctl.claims.expectations import Check
 from labctl.describe import Described, describe
 from labctl.errors import DescriptionError
 from labctl.model.network import TRANSIT
 from labctl.model.services import PathWatcher
 from labctl.plan.faults import Blackhole, LinkDown, Port
 from labctl.plan.objects import Gre, Plan, Process, XfrmPolicy
-from labctl.probes.expectations import Check
 from labctl.probes.wire import Dns, Inject, Ping, Tap, Tcp, Udp
 
 TOPOLOGIES = sorted((Path(__file__).resolve().parents[2] / "topologies").glob("*.yaml"))

@@ -11,11 +11,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from labctl.claims.drills import Changeline, Timeline, change_not_run, drill_not_run, judge_change, judge_drill
+from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
+from labctl.claims.results import StreamVerdict
+from labctl.claims.verdicts import Verdict
 from labctl.plan.faults import Drop, LinkDown
-from labctl.probes.drills import Changeline, Timeline, change_not_run, drill_not_run, judge_change, judge_drill
-from labctl.probes.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
-from labctl.probes.results import StreamVerdict
-from labctl.probes.verdicts import Verdict
 from labctl.probes.wire import Flow, StreamReport, TcpReport, Way
 
 FREE = Felt(tcp_survives=False)

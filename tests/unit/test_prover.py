@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from labctl.claims.results import StreamVerdict
 from labctl.describe import Described, describe
 from labctl.errors import UsageError
-from labctl.probes.results import StreamVerdict
 from labctl.prove.prover import ATTEMPTS, chosen, measured
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"

@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
+from labctl.claims.results import Course, Event, Results, StreamVerdict
+from labctl.claims.verdicts import Verdict, Word
 from labctl.description.faults import Fault, Mark
-from labctl.probes.results import Course, Event, Results, StreamVerdict
-from labctl.probes.verdicts import Verdict, Word
 from labctl.probes.wire import Flow, TcpReport, Way
 from labctl.report.data import check_data, fault_data, flow_data, results_data, stream_data
 from labctl.report.text import (

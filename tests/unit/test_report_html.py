@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_lab import Subject, check_verdicts, drill_verdict, results, subject
 
+from labctl.claims.results import Course, Results
 from labctl.model.network import Network
-from labctl.probes.results import Course, Results
 from labctl.report.html import to_html
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_lab import FLOWS, check_verdicts, results
 
-from labctl.probes.results import Results
-from labctl.probes.verdicts import Verdict
+from labctl.claims.results import Results
+from labctl.claims.verdicts import Verdict
 from labctl.report.junit import MOST_PACKETS, to_junit
 
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from report_lab import CHANGE, DRILL, WHAT, change_verdict, course, drill_verdict, way
 
-from labctl.probes.results import Course, Event, StreamVerdict
+from labctl.claims.results import Course, Event, StreamVerdict
 from labctl.report.bounds import Window, bounds_in_words, windows
 from labctl.report.course import letters, outages, paused, short_way
 from labctl.report.svg import ticks

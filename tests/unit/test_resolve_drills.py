@@ -7,13 +7,13 @@ from ipaddress import IPv4Address
 import pytest
 from core_lab import VPE, VPN, document_of, text_of
 
+from labctl.claims.expectations import Bounds, Change, Drill, Felt
+from labctl.claims.refusals import refuse_checks, refuse_unplaced
+from labctl.claims.resolve_drills import DrillResolver
 from labctl.kinds.resolve import resolve
 from labctl.plan.compile import compile_plan
 from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Port, Rekey
 from labctl.plan.objects import Shaper
-from labctl.probes.expectations import Bounds, Change, Drill, Felt
-from labctl.probes.refusals import refuse_checks, refuse_unplaced
-from labctl.probes.resolve_drills import DrillResolver
 from labctl.probes.wire import Tap
 
 CHECK = "checks: [{id: P1, from: pc, do: {tcp: {to: ecs1, port: 8080}}, expect: ok}]\n"

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labctl.probes.expectations import Hop, Inner, Sight, Spread
-from labctl.probes.sightings import is_request, matches, path_findings, sight_faults, spread_findings
+from labctl.claims.expectations import Hop, Inner, Sight, Spread
+from labctl.claims.sightings import is_request, matches, path_findings, sight_faults, spread_findings
 from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
 
 A, B, C = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("10.0.0.3")

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labctl.probes.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
+from labctl.claims.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
+from labctl.claims.verdicts import Verdict, Word, judge, observed, settle, unproved
 from labctl.probes.httpanswer import KEPT
-from labctl.probes.verdicts import Verdict, Word, judge, observed, settle, unproved
 from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Outcome, Ping, Rate, Reply, Tcp, Trace, Udp
 
 A, B, C = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("10.0.0.3")

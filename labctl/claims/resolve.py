@@ -1,6 +1,6 @@
 """From checks as written to checks that can be proved: names become addresses, links become places of capture.
 
-They are sound: `labctl.probes.refusals` has said so.
+They are sound: `labctl.claims.refusals` has said so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal, assert_never
 
+from labctl.claims.expectations import Check, Expected, Hop, Spread, TraceHop
+from labctl.claims.places import SILENT_HOP, Places, address_of
 from labctl.description.actions import (
     OUTCOMES,
     ActionSpec,
@@ -31,8 +33,6 @@ from labctl.description.actions import (
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
 from labctl.model.network import Network
-from labctl.probes.expectations import Check, Expected, Hop, Spread, TraceHop
-from labctl.probes.places import SILENT_HOP, Places, address_of
 from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tap, Tcp, Trace, Udp
 
 ANSWER_MS = 3000

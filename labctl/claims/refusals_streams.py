@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from labctl.claims.places import address_of, is_domain
+from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
 from labctl.description.actions import DnsSpec, InjectSpec, OkSpec
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
 from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.faults import Path
 from labctl.model.network import Network
-from labctl.probes.places import address_of, is_domain
-from labctl.probes.refusals_faults import refuse_faults, refuse_misplaced
 
 
 def refuse_streams(document: Document) -> None:

@@ -29,7 +29,7 @@ from labctl.plan.objects import Plan, Process, Shaper, XfrmState
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Resolves the faults of a description; they are sound: `labctl.probes.refusals_faults` has said so.
+    """Resolves the faults of a description; they are sound: `labctl.claims.refusals_faults` has said so.
 
     `time_scale` stretches how long a flap is down and up.
     """

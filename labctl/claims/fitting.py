@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import NamedTuple
 
+from labctl.claims.sightings import TUNNELS
 from labctl.description.actions import (
     ACTIONS,
     OUTCOMES,
@@ -34,7 +35,6 @@ from labctl.description.actions import (
 from labctl.description.checks import CheckSpec, SightSpec
 from labctl.description.document import Document
 from labctl.description.faults import Path
-from labctl.probes.sightings import TUNNELS
 
 _SERVED = (TcpSpec, UdpSpec, HttpSpec, FlowsSpec)
 _OPTIONS: dict[str, tuple[type[ActionSpec], ...]] = {

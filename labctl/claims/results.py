@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from labctl.probes.verdicts import Verdict, Word
+from labctl.claims.verdicts import Verdict, Word
 from labctl.probes.wire import Flow, TcpReport, Way
 
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4}

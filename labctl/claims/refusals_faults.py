@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from labctl.claims.resolve_faults import is_side, plugs_of, shaped, zones
 from labctl.description.document import Document
 from labctl.description.drills import (
     FAULTS,
@@ -18,7 +19,6 @@ from labctl.description.drills import (
 )
 from labctl.description.faults import Path, did_you_mean
 from labctl.model.network import Network, Plug
-from labctl.probes.resolve_faults import is_side, plugs_of, shaped, zones
 
 _NAMES = {spec: name for name, spec in FAULTS.items()}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from labctl.probes.results import Course, Event
+from labctl.claims.results import Course, Event
 from labctl.probes.wire import StreamReport, Way
 
 Leg = tuple[str, str]

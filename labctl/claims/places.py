@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
+from labctl.claims.expectations import Inner, Part, Sight
 from labctl.description.checks import InnerSpec, SightSpec
 from labctl.description.drills import SightsSpec
 from labctl.description.words import DOMAIN
 from labctl.model.network import FRESH_SPI, Network, device_name
-from labctl.probes.expectations import Inner, Part, Sight
 from labctl.probes.wire import Tap
 
 SILENT_HOP = "*"
@@ -19,7 +19,7 @@ SILENT_HOP = "*"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What the names of a description stand for in its model. They are sound: `labctl.probes.refusals` has said so."""
+    """What the names of a description stand for in its model. They are sound: `labctl.claims.refusals` has said so."""
 
     net: Network
 

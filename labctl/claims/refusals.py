@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from labctl.claims.controls import Beside, besides, refuse_distant, refuse_uncontrolled
+from labctl.claims.fitting import kind_of, refuse_blind, refuse_misfits
+from labctl.claims.places import SILENT_HOP, Places, address_of, is_domain
+from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
+from labctl.claims.refusals_streams import refuse_streams, refuse_unreached
 from labctl.description.actions import (
     ActionSpec,
     DnsSpec,
@@ -20,11 +25,6 @@ from labctl.description.document import Document
 from labctl.description.drills import SightsSpec
 from labctl.description.faults import Path, did_you_mean
 from labctl.model.network import Network
-from labctl.probes.controls import Beside, besides, refuse_distant, refuse_uncontrolled
-from labctl.probes.fitting import kind_of, refuse_blind, refuse_misfits
-from labctl.probes.places import SILENT_HOP, Places, address_of, is_domain
-from labctl.probes.refusals_faults import refuse_faults, refuse_misplaced
-from labctl.probes.refusals_streams import refuse_streams, refuse_unreached
 
 _NAMED = (TcpSpec, HttpSpec)
 """The probes whose target may be a domain name."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from labctl.probes.expectations import Check, Expected, TraceHop
+from labctl.claims.expectations import Check, Expected, TraceHop
+from labctl.claims.quantities import rate, time, times
+from labctl.claims.sightings import path_findings, sight_faults, spread_findings
 from labctl.probes.httpanswer import KEPT
-from labctl.probes.quantities import rate, time, times
-from labctl.probes.sightings import path_findings, sight_faults, spread_findings
 from labctl.probes.wire import Flow, Flows, Http, Inject, Rate, Reply, Trace
 
 Word = Literal["pass", "fail", "inconclusive"]

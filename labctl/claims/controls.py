@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from labctl.claims.fitting import kind_of
+from labctl.claims.places import Places
 from labctl.description.actions import ActionSpec, OkSpec
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
@@ -15,8 +17,6 @@ from labctl.description.faults import Path
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar
 from labctl.model.network import Network
-from labctl.probes.fitting import kind_of
-from labctl.probes.places import Places
 
 _MANNER = {"transport", "send", "size", "df", "proto", "most", "for_", "offer", "count"}
 """The fields of probes that say how they ask; the others say what they ask for."""

@@ -1,6 +1,6 @@
 """From drills and live changes as written to those that can be carried out: their traffic, their fault, their bounds.
 
-They are sound: `labctl.probes.refusals_streams` and `refusals_faults` have said so.
+They are sound: `labctl.claims.refusals_streams` and `refusals_faults` have said so.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
+from labctl.claims.expectations import Bounds, Change, Check, Drill, Felt, Part, Traffic
+from labctl.claims.places import Places
+from labctl.claims.resolve_faults import Faults, in_words
 from labctl.description.actions import DnsSpec
 from labctl.description.document import Document
 from labctl.description.drills import BoundsSpec, ChangeSpec, DrillSpec, FeltSpec, FlapSpec
@@ -16,9 +19,6 @@ from labctl.model.network import Network
 from labctl.plan.diff import diff
 from labctl.plan.objects import Create, Delete, Plan, Step
 from labctl.plan.relations import makes
-from labctl.probes.expectations import Bounds, Change, Check, Drill, Felt, Part, Traffic
-from labctl.probes.places import Places
-from labctl.probes.resolve_faults import Faults, in_words
 from labctl.probes.wire import Tap
 
 

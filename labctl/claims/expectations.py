@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
+from labctl.claims.quantities import rate, time
 from labctl.plan.faults import Fault
-from labctl.probes.quantities import rate, time
 from labctl.probes.wire import Action, Inject, Outcome, Tap
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from labctl.claims.course import Span, Stream, path_changes, ways_in_words
+from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part
+from labctl.claims.results import StreamVerdict
+from labctl.claims.sightings import sight_faults
+from labctl.claims.verdicts import Verdict, Word
 from labctl.plan.faults import Drop
-from labctl.probes.course import Span, Stream, path_changes, ways_in_words
-from labctl.probes.expectations import Bounds, Change, Drill, Felt, Part
-from labctl.probes.results import StreamVerdict
-from labctl.probes.sightings import sight_faults
-from labctl.probes.verdicts import Verdict, Word
 from labctl.probes.wire import Flow, StreamReport, TcpReport
 
 STANDSTILL_MS = 100

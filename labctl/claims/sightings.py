@@ -1,6 +1,6 @@
 """What the taps show: the packets that a check looks for, the nodes that its probe crossed, the links its flows took.
 
-Every tap was listening all the time: `labctl.probes.verdicts` has seen to that.
+Every tap was listening all the time: `labctl.claims.verdicts` has seen to that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import assert_never
 
-from labctl.probes.expectations import Hop, Inner, Sight, Spread
+from labctl.claims.expectations import Hop, Inner, Sight, Spread
 from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
 
 TUNNELS = ("gre", "geneve")

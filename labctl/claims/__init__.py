@@ -1,0 +1,1 @@
+"""What a description claims of its lab, resolved to addresses and places, and the verdict on what was seen there."""
