@@ -41,7 +41,7 @@ class Timeline:
     def marks(self, bounds: Bounds) -> tuple[float, ...]:
         """The instants between the parts: before, switching, meanwhile, repairing, after."""
         switching = bounds.restore_ms or 0 if bounds.after == "fault" else 0
-        whole = min(self.injected_ms + switching, self.repairing_ms)
+        whole = min(max(self.broken_ms, self.injected_ms + switching), self.repairing_ms)
         return (self.injected_ms, whole, self.repairing_ms, self.recovered_ms)
 
 

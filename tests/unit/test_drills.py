@@ -273,8 +273,8 @@ def test_meanwhile_begins_when_the_stream_must_be_whole() -> None:
     assert TIME.marks(BOUNDS) == (1000, 1200, 3000, 3500)
 
 
-def test_counted_from_the_repair_there_is_no_switching() -> None:
-    assert TIME.marks(REPAIR) == (1000, 1000, 3000, 3500)
+def test_counted_from_the_repair_it_is_broken_as_soon_as_the_fault_is_in() -> None:
+    assert TIME.marks(REPAIR) == (1000, 1001, 3000, 3500)
 
 
 def test_switching_ends_with_the_repair_at_the_latest() -> None:
