@@ -13,7 +13,8 @@ from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part
 from labctl.claims.results import StreamVerdict
 from labctl.claims.sightings import sight_faults
 from labctl.claims.verdicts import Verdict, Word
-from labctl.plan.faults import Drop
+from labctl.plan.faults import Drop, Flap, Rekey
+from labctl.plan.objects import XfrmState
 from labctl.probes.wire import Flow, StreamReport, TcpReport
 
 STANDSTILL_MS = 100
@@ -61,6 +62,9 @@ class Changeline:
         return (self.began_ms, self.applied_ms, self.undoing_ms, self.recovered_ms)
 
 
+_ENDS: dict[type, str] = {Rekey: "keyed back", Drop: "end", Flap: "end"}
+"""What the end of a drill is called that repairs nothing."""
+
 DRILL_PARTS = ("before", "switching", "meanwhile", "repairing", "after")
 CHANGE_PARTS = ("before", "changing", "changed", "undoing", "after")
 
@@ -83,7 +87,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline, then: tuple[
     parts = dict(zip(DRILL_PARTS, report.parts, strict=True))
     restored = _restored(stream, time, drill.bounds)
     word, reason = _weigh_drill(drill, report, stream, parts, time, then)
-    events = [(time.injected_ms, drill.what), (time.repairing_ms, "repair")]
+    events = [(time.injected_ms, drill.what), (time.repairing_ms, _ENDS.get(type(drill.fault), "repair"))]
     if restored:
         origin = time.injected_ms if drill.bounds.after == "fault" else time.repairing_ms
         events.append((origin + restored, "restored"))
@@ -101,6 +105,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline, then: tuple[
         parts=parts,
         course=stream.course(sorted(events)),
         then=then,
+        dropped=time.dropped,
         spoiled=_is_spoiled(stream, time.injected_ms, time.recovered_ms),
     )
     return _measured(verdict, stream, report.tcp)
@@ -180,16 +185,21 @@ def _weigh_drill(
     drill: Drill, report: StreamReport, stream: Stream, parts: Parts, time: Timeline, then: tuple[Verdict, ...]
 ) -> Judgement:
     bounds = drill.bounds
-    if doubt := _doubt(stream, report, bounds.felt, time.injected_ms, time.recovered_ms):
+    claims = (drill.throughout, drill.before, drill.meanwhile, drill.after)
+    if doubt := _doubt(stream, report, bounds.felt, time.injected_ms, time.recovered_ms, marked=_marked(claims)):
         return "inconclusive", doubt
     felt = stream.lost_between(float("-inf"), time.repaired_ms)
     if not felt and (bounds.not_before_ms or bounds.after == "repair"):
         return "inconclusive", "the fault was not felt: nothing was lost while it lasted"
     if isinstance(drill.fault, Drop) and time.dropped != drill.fault.packets:
         return "inconclusive", f"{time.dropped} packets were dropped instead of {drill.fault.packets}"
+    if isinstance(drill.fault, Rekey) and not _seen(parts["meanwhile"], drill.fault.fresh):
+        return "inconclusive", "no packet of the fresh associations was captured: `meanwhile` must watch the connection"
     if unproved := _reasons("inconclusive", then):
         return "inconclusive", "; ".join(unproved)
     faults = [f"the lab did not recover: {time.trouble}"] if time.trouble else []
+    if isinstance(drill.fault, Rekey) and _seen(parts["meanwhile"], drill.fault.old):
+        faults.append("the old associations went on after the fresh ones had taken over")
     faults += [f"while it was broken {each}" for each in _reasons("fail", then)]
     faults += _time_faults(bounds, _restored(stream, time, bounds))
     failback = _failback_lost(stream, time, bounds)
@@ -210,7 +220,8 @@ def _weigh_change(
     reach_ms: float | None,
     then: tuple[Verdict, ...],
 ) -> Judgement:
-    if doubt := _doubt(stream, report, change.felt, time.began_ms, time.recovered_ms):
+    claims = (change.throughout, change.before, change.changed, change.after)
+    if doubt := _doubt(stream, report, change.felt, time.began_ms, time.recovered_ms, marked=_marked(claims)):
         return "inconclusive", doubt
     if unproved := _reasons("inconclusive", then):
         return "inconclusive", "; ".join(unproved)
@@ -224,12 +235,21 @@ def _weigh_change(
     return ("fail", "; ".join(faults)) if faults else ("pass", "")
 
 
+def _marked(parts: Sequence[Part]) -> bool:
+    return any(sight.marker for part in parts for sight in part.silent)
+
+
+def _seen(flows: tuple[Flow, ...], associations: tuple[XfrmState, ...]) -> bool:
+    """Whether ESP of any of these associations was captured."""
+    return not {flow.spi for flow in flows}.isdisjoint(each.spi for each in associations)
+
+
 def _reasons(word: Word, then: tuple[Verdict, ...]) -> list[str]:
     return [f"{each.id}: {each.reason}" for each in then if each.verdict == word]
 
 
-def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until: float) -> str:
-    """Why the stream proves nothing; "" where it does."""
+def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until: float, *, marked: bool) -> str:
+    """Why the stream proves nothing; "" where it does. `marked`: it is claimed where its marker is not seen."""
     if not stream.runs(since, until):
         return "the stream did not run from before the event until the lab had recovered"
     if _is_spoiled(stream, since, until):
@@ -237,8 +257,8 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
         return f"the sender stood still for {still:.0f} ms: what was lost meanwhile nobody knows"
     if felt.tcp_survives and report.tcp is None:
         return "no TCP connection ran beside the stream"
-    if felt.path_changes is not None and not stream.ways:
-        return "the way of the stream was not seen"
+    if (felt.path_changes is not None or marked) and not stream.ways:
+        return "the way of the stream was not seen, nor whether its marker can be read where it is in clear"
     if stream.early:
         return f"{len(stream.early)} packets were lost before the event"
     return ""

@@ -39,8 +39,9 @@ class StreamVerdict:
     `what` is the fault or the edit in words. `restored_ms` counts from the event that the bound counts from to the
     sending of the first packet of a stream that is whole again; `loss_derived_ms` is the packets lost over the rate
     (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then` was true. `way`: the nodes
-    that the stream crossed, with the device by which it left each, for each part of the time. `spoiled`: the machine,
-    not the lab, kept it from proving anything; `attempts`: how often it was carried out before it was not.
+    that the stream crossed, with the device by which it left each, for each part of the time. `dropped`: how many
+    packets a fault that drops a number of them did drop, not only of the stream. `spoiled`: the machine, not the lab,
+    kept it from proving anything; `attempts`: how often it was carried out before it was not.
     """
 
     id: str
@@ -65,6 +66,7 @@ class StreamVerdict:
     parts: dict[str, tuple[Flow, ...]] = field(default_factory=dict)
     course: Course | None = None
     then: tuple[Verdict, ...] = ()
+    dropped: int | None = None
     spoiled: bool = False
     attempts: int = 1
     evidence: str = ""

@@ -69,7 +69,7 @@ def _felt(felt: Felt) -> Iterator[str]:
     limits = (
         (felt.lost, "packet", "lost"),
         (felt.duplicated, "packet", "twice"),
-        (felt.reordered, "packet", "overtaken"),
+        (felt.reordered, "packet", "reordered"),
         (felt.path_changes, "change", "of the path"),
     )
     yield from (f"at most {counted(most, noun)} {what}" for most, noun, what in limits if most is not None)

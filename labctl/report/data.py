@@ -74,6 +74,7 @@ def stream_data(verdict: StreamVerdict) -> dict[str, Any]:
         "tcp": _tcp_data(verdict.tcp) if verdict.tcp else None,
         "way": dict(verdict.way),
         "then": [check_data(each) for each in verdict.then],
+        "dropped": verdict.dropped,
         "spoiled": verdict.spoiled,
         "attempts": verdict.attempts,
         "evidence": verdict.evidence,

@@ -57,7 +57,7 @@ def facts(rows: Iterable[tuple[str, Child | Sequence[Child]]]) -> Element:
 
 def check_section(verdict: Verdict, context: Context, check: Check | None, name: str = "") -> Element:
     """A check, folded unless it did not pass."""
-    seen = ladder(verdict.flows, context.segments, "packets as they were seen, the first first")
+    seen = ladder(verdict.flows, context.segments, "packets as they were seen, earliest first")
     seen_at = places_of(verdict.flows, marked=True), places_of(verdict.flows, marked=False)
     lit = context.picture.lit(f"{verdict.id}: where its packets were seen", *seen_at)
     figure = tag("figure", lit, tag("figcaption", "where its packets were seen")) if lit is not None else None
@@ -166,12 +166,13 @@ def _figures(verdict: StreamVerdict) -> Element | None:
     rows: list[tuple[str, str | int | None]] = [
         ("longest gap", _time(verdict.longest_gap_ms)),
         ("restored after", restored if verdict.kind == "drill" and (verdict.lost or restored == "never") else None),
-        ("true after", _time(verdict.reach_ms) if verdict.kind == "change" else None),
+        ("in effect after", _time(verdict.reach_ms) if verdict.kind == "change" else None),
         (f"lost of {verdict.sent}", verdict.lost),
+        ("dropped by the fault", verdict.dropped),
         ("lost after the repair", verdict.failback_lost),
         ("lost, as time (RFC 6412)", _time(verdict.loss_derived_ms)),
         ("arrived twice", verdict.duplicated),
-        ("overtaken", verdict.reordered),
+        ("reordered", verdict.reordered),
         ("path changes", verdict.path_changes),
     ]
     if verdict.tcp:
@@ -205,11 +206,12 @@ def _ways(verdict: StreamVerdict, context: Context) -> Element | None:
 def _then(verdict: StreamVerdict, context: Context, claim: Drill | Change | None) -> list[Element]:
     if not verdict.then:
         return []
-    checks = {check.id: check for check in claim.then} if isinstance(claim, Change) else {}
+    checks = {check.id: check for check in claim.then} if claim else {}
     sections = (
         check_section(each, context, checks.get(each.id), f"{anchor(verdict)}-{each.id}") for each in verdict.then
     )
-    return [tag("h4", "While changed, this was checked"), *sections]
+    meanwhile = "While changed" if verdict.kind == "change" else "While broken"
+    return [tag("h4", f"{meanwhile}, this was checked"), *sections]
 
 
 def _packets(verdict: StreamVerdict, context: Context) -> Element | None:

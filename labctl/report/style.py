@@ -53,17 +53,18 @@ DARK = {
     "way3": "#1f5139",
 }
 
+# No rule names an ancestor: in what <use> copies none would be found.
 DRAWING = """
 svg{font-family:system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-svg text{fill:var(--ink);font-size:11px}
+text{fill:var(--ink);font-size:11px}
 .box{fill:var(--paper);stroke:var(--ink);stroke-width:1.3}
 .box.router{fill:var(--router)}
 .segment{fill:var(--bar);stroke:var(--bar-ink);stroke-width:1}
-svg .name{font-size:13px;font-weight:600}
-svg .kind{fill:var(--muted)}
-svg .address,svg .prefix{font-family:ui-monospace,"DejaVu Sans Mono",monospace}
-svg .wire-name{font-size:13px;font-weight:600;fill:var(--bar-ink)}
-svg .prefix{fill:var(--bar-ink)}
+text.name{font-size:13px;font-weight:600}
+text.kind{fill:var(--muted)}
+text.address,text.prefix{font-family:ui-monospace,"DejaVu Sans Mono",monospace}
+text.wire-name{font-size:13px;font-weight:600;fill:var(--bar-ink)}
+text.prefix{fill:var(--bar-ink)}
 .link{fill:none;stroke:var(--link);stroke-width:1.6}
 .link.gre,.link.esp{stroke-width:2.2;stroke-dasharray:7 4}
 .link.gre{stroke:var(--gre)}
@@ -71,31 +72,31 @@ svg .prefix{fill:var(--bar-ink)}
 .chip{fill:var(--paper);stroke-width:1.2}
 .chip.gre{stroke:var(--gre)}
 .chip.esp{stroke:var(--esp)}
-svg .tunnel.gre{fill:var(--gre);font-weight:600}
-svg .tunnel.esp{fill:var(--esp);font-weight:600}
+text.tunnel.gre{fill:var(--gre);font-weight:600}
+text.tunnel.esp{fill:var(--esp);font-weight:600}
 .faint{opacity:.4}
 .lit{fill:none;stroke:var(--lit);stroke-width:4;stroke-linecap:round}
 .lit.other{stroke-width:2.4;opacity:.75;stroke-dasharray:1 5}
 .path .box{stroke:var(--lit);stroke-width:2.2}
 .lost.share{stroke:none}
-svg .lane{fill:var(--muted)}
-svg .way-text{fill:var(--ink)}
+text.lane{fill:var(--muted)}
+text.way-text{fill:var(--ink)}
 .ground{fill:var(--panel)}
 .sent{stroke:var(--sent);stroke-width:1.2;fill:var(--sent)}
 .got{stroke:var(--pass);stroke-width:1.2;fill:var(--pass)}
 .lost{stroke:var(--fail);stroke-width:1.5;fill:var(--fail)}
 .gap{fill:var(--fail);opacity:.14}
 .bracket{stroke:var(--fail);stroke-width:1.4;fill:none}
-svg .gap-text{fill:var(--fail);font-weight:600;font-size:12px}
+text.gap-text{fill:var(--fail);font-weight:600;font-size:12px}
 .event{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:4 3}
-svg .event-text{font-weight:600;font-size:12px}
+text.event-text{font-weight:600;font-size:12px}
 .halo{fill:var(--paper);opacity:.85}
 .allowed{fill:var(--pass-back);stroke:var(--pass)}
 .early{fill:var(--fail-back);stroke:var(--fail)}
 .delay{stroke:var(--lit);stroke-width:1.3;fill:none}
 .axis{stroke:var(--muted);stroke-width:1;fill:none}
 .grid{stroke:var(--rule);stroke-width:1;fill:none}
-svg .tick{fill:var(--muted)}
+text.tick{fill:var(--muted)}
 .way0{fill:var(--way0)}
 .way1{fill:var(--way1)}
 .way2{fill:var(--way2)}
@@ -130,9 +131,11 @@ figure.wide svg{min-width:760px}
 .side svg,.ways svg{max-height:440px;width:auto}
 figcaption{color:var(--muted);font-size:13px;margin-top:4px}
 details{border:1px solid var(--rule);border-radius:7px;margin:6px 0;background:var(--paper)}
-summary{cursor:pointer;padding:7px 12px;display:grid;
+summary{cursor:pointer;padding:7px 12px 7px 30px;display:grid;position:relative;
 grid-template-columns:128px 150px 1fr max-content;gap:0 12px;align-items:baseline}
 summary::-webkit-details-marker{display:none}
+summary::before{content:"\25b8";position:absolute;left:12px;top:7px;color:var(--muted)}
+details[open]>summary::before{content:"\25be"}
 summary .id{font-weight:600;overflow-wrap:anywhere}
 summary .number{font-variant-numeric:tabular-nums;white-space:nowrap}
 details.plain>summary{display:block;color:var(--muted)}

@@ -92,15 +92,16 @@ def numbers(verdict: StreamVerdict) -> str:
     if verdict.lost is None:
         return ""
     words = [f"lost {verdict.lost} of {verdict.sent}"]
+    words.append("" if verdict.dropped is None else f"dropped by the fault {verdict.dropped}")
     if verdict.longest_gap_ms is not None:
         words.append(f"longest gap {milliseconds(verdict.longest_gap_ms)}")
     if verdict.kind == "drill" and (verdict.lost or verdict.restored_ms is None):
         words.append("not restored" if verdict.restored_ms is None else f"restored {milliseconds(verdict.restored_ms)}")
     words.append(f"lost after the repair {verdict.failback_lost}" if verdict.failback_lost else "")
     if verdict.reach_ms is not None:
-        words.append(f"true after {milliseconds(verdict.reach_ms)}")
+        words.append(f"in effect after {milliseconds(verdict.reach_ms)}")
     words.append(f"twice {verdict.duplicated}" if verdict.duplicated else "")
-    words.append(f"overtaken {verdict.reordered}" if verdict.reordered else "")
+    words.append(f"reordered {verdict.reordered}" if verdict.reordered else "")
     words.append(f"TCP {tcp(verdict.tcp)}" if verdict.tcp else "TCP not tried")
     return "; ".join(word for word in words if word)
 

@@ -196,7 +196,7 @@ def by_chance() -> Iterator[Lie]:
     for id in ("tcp-filtered", "udp-filtered", "ping-filtered", "dns-filtered", "http-filtered"):
         other = {"see": (), "silent": ()}
         yield Lie(id, "the first packet is lost", first_lost(to), "got ok", other=other)
-        yield Lie(id, "a fifth is lost", lossy(to), "got ok", other=other)
+        yield Lie(id, "a fifth is lost", lossy(to), "expected filtered, got", other=other)
     let_in = several(
         rule("w", "FORWARD -s 203.0.113.0/24 -j ACCEPT"),
         rule("w", "FORWARD -s 203.0.113.0/24 -m statistic --mode nth --every 5 --packet 0 -j DROP"),

@@ -15,7 +15,8 @@ from labctl.claims.drills import Changeline, Timeline, change_not_run, drill_not
 from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
 from labctl.claims.results import StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.plan.faults import Drop, LinkDown
+from labctl.plan.faults import Drop, LinkDown, Rekey
+from labctl.plan.objects import XfrmState
 from labctl.probes.wire import Flow, StreamReport, TcpReport, Way
 
 FREE = Felt(tcp_survives=False)
@@ -318,6 +319,35 @@ def test_what_is_to_be_true_while_it_is_broken_is_part_of_the_drill() -> None:
     doubtful = replace(wrong, verdict="inconclusive")
     assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (doubtful,)).verdict == "inconclusive"
     assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (replace(wrong, verdict="pass"),)).verdict == "pass"
+
+
+# ---- new keys
+
+
+def rekeyed(*spis: int) -> StreamVerdict:
+    ends = IPv4Address("198.51.100.1"), IPv4Address("203.0.113.1")
+    old = XfrmState("gw", *ends, 0x1001, "aes256-gcm", "t1.ab", 1)
+    fault = Rekey((old,), (replace(old, spi=0x80001001),))
+    drill = replace(DRILL, fault=fault, bounds=replace(BOUNDS, restore_ms=None, felt=replace(FREE, lost=0)))
+    flows = tuple(replace(FLOW, spi=spi) for spi in spis)
+    return judge_drill(drill, replace(report(), parts=((), (), flows, (), ())), TIME)
+
+
+def test_a_rekeying_is_proved_by_the_fresh_associations_alone() -> None:
+    assert rekeyed(0x80001001).verdict == "pass"
+    assert rekeyed(0x80001001, 0x1001).reason == "the old associations went on after the fresh ones had taken over"
+    assert rekeyed(0x1001).verdict == rekeyed().verdict == "inconclusive"
+
+
+# ---- the marker
+
+
+def test_a_marker_that_was_read_nowhere_is_not_missed_anywhere() -> None:
+    silent = Part((), (Sight("wan", marker=True),))
+    for part in ("throughout", "before", "meanwhile", "after"):
+        drill = replace(DRILL, **{part: silent})  # type: ignore[arg-type]
+        assert judge_drill(drill, report(), TIME).verdict == "inconclusive"
+        assert judge_drill(drill, replace(report(), ways=THERE_AND_BACK), TIME).verdict == "pass"
 
 
 # ---- a given number of packets

@@ -202,7 +202,7 @@ def test_a_stream_tells_only_what_it_measured() -> None:
     assert numbers(stream) == "lost 0 of 10; longest gap 10 ms; TCP not tried"
     assert "lost 1 of 10; longest gap 10 ms; restored 12 ms;" in numbers(replace(stream, lost=1, restored_ms=12.0))
     assert numbers(replace(stream, restored_ms=None, reordered=2, duplicated=1, failback_lost=3)) == (
-        "lost 0 of 10; longest gap 10 ms; not restored; lost after the repair 3; twice 1; overtaken 2; TCP not tried"
+        "lost 0 of 10; longest gap 10 ms; not restored; lost after the repair 3; twice 1; reordered 2; TCP not tried"
     )
 
 

@@ -135,7 +135,7 @@ def test_a_drill_shows_its_stream_its_bounds_its_numbers_and_its_ways(page: Page
 
 
 def test_a_change_shows_what_was_checked_after_it(page: Page) -> None:
-    assert "340 ms true after" in page.words
+    assert "340 ms in effect after" in page.words
     assert "While changed, this was checked ✓ pass C1-then the data centre reaches the VPC" in page.words
 
 

@@ -180,7 +180,7 @@ def test_every_bound_is_told() -> None:
         "true within 500 ms of the change",
         "at most 1 packet lost",
         "at most 2 packets twice",
-        "at most 3 packets overtaken",
+        "at most 3 packets reordered",
         "at most 1 change of the path",
         "no gap longer than 40 ms",
         "TCP may break",
