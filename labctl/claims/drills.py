@@ -191,6 +191,8 @@ def _weigh_drill(
     felt = stream.lost_between(float("-inf"), time.repaired_ms)
     if not felt and (bounds.not_before_ms or bounds.after == "repair"):
         return "inconclusive", "the fault was not felt: nothing was lost while it lasted"
+    if not felt and bounds.restore_ms is not None and not path_changes(stream.ways):
+        return "inconclusive", "the fault was not felt: nothing was lost, and the way stayed the same"
     if isinstance(drill.fault, Drop) and time.dropped != drill.fault.packets:
         return "inconclusive", f"{time.dropped} packets were dropped instead of {drill.fault.packets}"
     if isinstance(drill.fault, Rekey) and not _seen(parts["meanwhile"], drill.fault.fresh):
