@@ -139,15 +139,15 @@ class _Description:
         """
         edits: dict[str, _Edited] = {}
         claims: dict[str, Document] = {}
-        for i, check in enumerate(self.document.checks):
+        for i, check in self.document.numbered_checks():
             if check.with_ and (made := self._edited(("checks", i, "with"), check.with_, usual)):
                 self._refuse_orphan(i, made)
                 edits[check.id] = made
-        for i, change in enumerate(self.document.changes):
+        for i, change in self.document.numbered_changes():
             if made := self._edited(("changes", i), change, usual):
                 claims[change.id] = self._claims(f"changes[{i}]", change.then, made.tree)
                 edits[change.id] = made
-        for i, drill in enumerate(self.document.drills):
+        for i, drill in self.document.numbered_drills():
             claims[drill.id] = self._claims(f"drills[{i}]", drill.then, usual.tree)
         return edits, claims
 
@@ -188,7 +188,7 @@ class _Description:
         document = parse(_claiming(tree, then), KINDS, ALIASES, beside)
         if len(document.checks) == len(then):
             refuse_checks(document, beside)
-        for j, check in enumerate(document.checks):
+        for j, check in document.numbered_checks():
             if check.id in beside:
                 document.reading.fault(("checks", j, "id"), "a check of the lab has this id")
             if check.with_:
@@ -200,8 +200,8 @@ class _Description:
         self, usual: _Edited, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, Document]
     ) -> None:
         refuse_unplaced(self.document, usual.net, nets)
-        owners = [(f"changes[{i}]", each.id) for i, each in enumerate(self.document.changes)]
-        owners += [(f"drills[{i}]", each.id) for i, each in enumerate(self.document.drills)]
+        owners = [(f"changes[{i}]", each.id) for i, each in self.document.numbered_changes()]
+        owners += [(f"drills[{i}]", each.id) for i, each in self.document.numbered_drills()]
         for owner, word in owners:
             before = besides(self.document, usual.net, nets, change=f"without {word}")
             refuse_unplaced(claims[word], edits.get(word, usual).net, beside=before)

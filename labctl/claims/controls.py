@@ -81,7 +81,11 @@ def _differences(claim: Beside, control: Beside) -> list[str]:
         things.append(f"how it asks ({kind_of(other.do)}, not {kind_of(mine.do)})")
     else:
         things += _apart("how it asks", _manner(mine.do), _manner(other.do))
-    things += _apart("what it asks for", _wanted(mine, claim.places), _wanted(other, claim.places))
+    theirs = _wanted(other, claim.places), _wanted(other, control.places)
+    wanted = _wanted(mine, claim.places)
+    # By one name or at one address, each in the lab under its own change: either way it is asked for the same.
+    by_name, by_address = (_apart("what it asks for", wanted, each) for each in theirs)
+    things += by_address if by_name else by_name
     return [*things, "the lab"] if claim.lab != control.lab else things
 
 

@@ -49,8 +49,13 @@ class Stream:
 
     @property
     def longest_gap_ms(self) -> float:
-        """The longest time between two arrivals, less what the sender itself was behind its schedule in between."""
+        """The longest time between two arrivals, less what the sender itself was behind its schedule in between.
+
+        Where the last packets are lost, it goes on until the last was sent.
+        """
         arrivals = sorted(self._first.items(), key=lambda each: each[1])
+        if arrivals and self.lost and self.lost[-1] == len(self.sent) - 1:
+            arrivals.append((self.lost[-1], max(self.sent[-1], arrivals[-1][1])))
         return max(
             (there - here - self._idle(one, other) for (one, here), (other, there) in pairwise(arrivals)), default=0.0
         )
@@ -59,6 +64,10 @@ class Stream:
     def loss_derived_ms(self) -> float:
         """Packets lost over the rate at which they were sent (RFC 6412, loss-derived convergence time)."""
         return len(self.lost) * self.interval_ms
+
+    def came(self, number: int) -> bool:
+        """Whether this packet arrived."""
+        return number in self._first
 
     def runs(self, since: float, until: float) -> bool:
         """Whether packets arrived before `since`, and were sent until after `until`."""
@@ -141,7 +150,9 @@ def _leg(leg: Leg, devices: dict[str, set[str]]) -> str:
 def _commonest(stream: Stream, span: Span) -> tuple[str, ...]:
     counts: Counter[tuple[str, ...]] = Counter()
     for way in stream.ways:
-        inside = sum(span.since <= at < span.until for at in stream.sent[way.first : way.last + 1])
+        inside = sum(
+            stream.came(i) and span.since <= stream.sent[i] < span.until for i in range(way.first, way.last + 1)
+        )
         if inside:
             counts[way.places] += inside
     return counts.most_common(1)[0][0] if counts else ()

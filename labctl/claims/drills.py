@@ -85,7 +85,7 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline, then: tuple[
         return drill_not_run(drill, f"the stream or a tap was not whole: {report.reason}")
     stream = Stream(report, drill.traffic.rate, time.injected_ms)
     parts = dict(zip(DRILL_PARTS, report.parts, strict=True))
-    restored = _restored(stream, time, drill.bounds)
+    restored = _restored(stream, time, drill.bounds, over=isinstance(drill.fault, Flap))
     word, reason = _weigh_drill(drill, report, stream, parts, time, then)
     events = [(time.injected_ms, drill.what), (time.repairing_ms, _ENDS.get(type(drill.fault), "repair"))]
     if restored:
@@ -162,17 +162,20 @@ def _spans(wanted: Sequence[str], names: Sequence[str], marks: Sequence[float]) 
     return [span for span in every if span.name in wanted]
 
 
-def _restored(stream: Stream, time: Timeline, bounds: Bounds) -> float | None:
+def _restored(stream: Stream, time: Timeline, bounds: Bounds, *, over: bool) -> float | None:
     """From the event that bounds count from to the first packet of a stream that is whole again, as sent.
 
-    None while it was not whole by the repair or, counted from the repair, by the end.
+    None while it was not whole by the repair or, counted from the repair or where the fault is `over` by itself, by the
+    end.
     """
     after_fault = bounds.after == "fault"
+    # A flap is over with its last up: nothing is left broken that a repair could hide.
+    repaired_by = float("inf") if over else time.repairing_ms
     origin = time.injected_ms if after_fault else time.repairing_ms
-    outage = stream.lost_between(float("-inf"), time.repaired_ms if after_fault else float("inf"))
+    outage = stream.lost_between(float("-inf"), time.repaired_ms if after_fault and not over else float("inf"))
     if not outage:
         return 0.0
-    whole = stream.whole_after(outage, time.repairing_ms if after_fault else float("inf"))
+    whole = stream.whole_after(outage, repaired_by if after_fault else float("inf"))
     return None if whole is None else max(0.0, whole - origin)
 
 
@@ -203,7 +206,7 @@ def _weigh_drill(
     if isinstance(drill.fault, Rekey) and _seen(parts["meanwhile"], drill.fault.old):
         faults.append("the old associations went on after the fresh ones had taken over")
     faults += [f"while it was broken {each}" for each in _reasons("fail", then)]
-    faults += _time_faults(bounds, _restored(stream, time, bounds))
+    faults += _time_faults(bounds, _restored(stream, time, bounds, over=isinstance(drill.fault, Flap)))
     failback = _failback_lost(stream, time, bounds)
     if bounds.failback_lost is not None and failback > bounds.failback_lost:
         faults.append(f"{failback} packets lost after the repair, bound {bounds.failback_lost}")
@@ -254,6 +257,8 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
     """Why the stream proves nothing; "" where it does. `marked`: it is claimed where its marker is not seen."""
     if not stream.runs(since, until):
         return "the stream did not run from before the event until the lab had recovered"
+    if stream.early:
+        return f"{len(stream.early)} packets were lost before the event"
     if _is_spoiled(stream, since, until):
         still = stream.standstill_ms(since, until)
         return f"the sender stood still for {still:.0f} ms: what was lost meanwhile nobody knows"
@@ -261,14 +266,14 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
         return "no TCP connection ran beside the stream"
     if (felt.path_changes is not None or marked) and not stream.ways:
         return "the way of the stream was not seen, nor whether its marker can be read where it is in clear"
-    if stream.early:
-        return f"{len(stream.early)} packets were lost before the event"
     return ""
 
 
 def _is_spoiled(stream: Stream, since: float, until: float) -> bool:
-    """Whether the machine kept the sender from its schedule for so long that losses go unseen."""
-    return stream.standstill_ms(since, until) > max(STANDSTILL_MS, 3 * stream.interval_ms)
+    """Whether something was lost before anything happened, or the machine kept the sender from its schedule for so long
+    that losses go unseen.
+    """
+    return bool(stream.early) or stream.standstill_ms(since, until) > max(STANDSTILL_MS, 3 * stream.interval_ms)
 
 
 def felt_faults(felt: Felt, stream: Stream, tcp: TcpReport | None) -> list[str]:

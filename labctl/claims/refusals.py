@@ -41,7 +41,7 @@ def refuse_checks(document: Document, beside: Mapping[str, CheckSpec] | None = N
         _refuse_word(document, path, word, nodes)
     for path, sight in _sights(document):
         refuse_blind(document, path, sight)
-    for i, check in enumerate(document.checks):
+    for i, check in document.numbered_checks():
         refuse_uncontrolled(document, ("checks", i), check, known)
         refuse_misfits(document, ("checks", i), check, named=_is_named(check.do))
         _refuse_check(document, ("checks", i), check)
@@ -82,7 +82,7 @@ def refuse_unplaced(
             document.reading.fault(path, "has nothing plugged in: there is no place to capture", value=name)
     for path, sight in _sights(document):
         _refuse_foreign(document, path, sight, _net_at(document, path, net, nets))
-    for i, check in enumerate(document.checks):
+    for i, check in document.numbered_checks():
         _refuse_unnamed(document, nets.get(check.id, net), ("checks", i), check)
         _refuse_elsewhere(document, nets.get(check.id, net), ("checks", i), check)
         refuse_distant(document, ("checks", i), claims[check.id], {**(beside or {}), **claims})
@@ -92,7 +92,7 @@ def refuse_unplaced(
 
 def _net_at(document: Document, path: Path, net: Network, changed: Mapping[str, Network]) -> Network:
     """The model that what stands at `path` is about."""
-    return changed.get(document.checks[int(path[1])].id, net) if path[0] == "checks" else net
+    return changed.get(dict(document.numbered_checks())[int(path[1])].id, net) if path[0] == "checks" else net
 
 
 def _refuse_unaddressed(document: Document, path: Path, word: str, net: Network) -> None:
@@ -146,13 +146,13 @@ def _must_be_held(document: Document, path: Path) -> bool:
     """Whether an address at this place proves something only if it exists: elsewhere silence would be no surprise."""
     if "see" in path or "silent" in path:
         return True
-    check = document.checks[int(path[1])]
+    check = dict(document.numbered_checks())[int(path[1])]
     return path[-1] == "to" and not isinstance(check.expect, (NoRouteSpec, ProhibitedSpec))
 
 
 def _words(document: Document) -> Iterator[tuple[Path, str]]:
     """Every name or address in checks and drills that is not a plain reference, with its key path."""
-    for i, check in enumerate(document.checks):
+    for i, check in document.numbered_checks():
         do, where = check.do, ("checks", i)
         if not isinstance(do, DnsSpec):
             yield (*where, "do", kind_of(do), "to"), do.to
@@ -173,7 +173,7 @@ def _words(document: Document) -> Iterator[tuple[Path, str]]:
 def _spots(document: Document) -> Iterator[tuple[Path, str]]:
     """Every name of a place to capture, with its key path."""
     yield from (((*path, "on"), sight.on) for path, sight in _sights(document))
-    for i, check in enumerate(document.checks):
+    for i, check in document.numbered_checks():
         yield from ((("checks", i, "path", j), node) for j, node in enumerate(check.path))
         spread = check.expect.spread if isinstance(check.expect, OkSpec) else None
         at = ("checks", i, "expect", "ok", "spread", "over")
@@ -182,11 +182,11 @@ def _spots(document: Document) -> Iterator[tuple[Path, str]]:
 
 def _sights(document: Document) -> Iterator[tuple[Path, SightSpec]]:
     """Every sight of checks, drills and changes, with its key path."""
-    parts: list[tuple[Path, CheckSpec | SightsSpec]] = [(("checks", i), each) for i, each in enumerate(document.checks)]
-    for i, drill in enumerate(document.drills):
+    parts: list[tuple[Path, CheckSpec | SightsSpec]] = [(("checks", i), each) for i, each in document.numbered_checks()]
+    for i, drill in document.numbered_drills():
         names = ("throughout", "before", "meanwhile", "after")
         parts += [(("drills", i, name), getattr(drill, name)) for name in names]
-    for i, change in enumerate(document.changes):
+    for i, change in document.numbered_changes():
         names = ("throughout", "before", "changed", "after")
         parts += [(("changes", i, name), getattr(change, name)) for name in names]
     for path, each in parts:

@@ -25,7 +25,7 @@ _NAMES = {spec: name for name, spec in FAULTS.items()}
 
 def refuse_faults(document: Document) -> None:
     """Report faults that break nothing as they are written, and bounds and times that their faults cannot have."""
-    for i, drill in enumerate(document.drills):
+    for i, drill in document.numbered_drills():
         _refuse_time(document, ("drills", i), drill)
         _refuse_bounds(document, ("drills", i, "bounds"), drill)
         fault, at = drill.fault, _at(i, drill)
@@ -37,7 +37,7 @@ def refuse_faults(document: Document) -> None:
 
 def refuse_misplaced(document: Document, net: Network) -> None:
     """Report faults of things that the lab does not have."""
-    for i, drill in enumerate(document.drills):
+    for i, drill in document.numbered_drills():
         fault, at = drill.fault, _at(i, drill)
         match fault:
             case ZoneOffSpec(zone=zone):

@@ -14,10 +14,10 @@ from labctl.model.network import Network
 
 def refuse_streams(document: Document) -> None:
     """Report drills and changes that bound nothing, and those whose check gives no traffic that could run."""
-    for i, drill in enumerate(document.drills):
+    for i, drill in document.numbered_drills():
         _refuse_bounds(document, ("drills", i, "bounds"), drill)
         _refuse_traffic(document, ("drills", i, "during"), drill.during)
-    for i, change in enumerate(document.changes):
+    for i, change in document.numbered_changes():
         _refuse_reach(document, ("changes", i), change)
         _refuse_traffic(document, ("changes", i, "during"), change.during)
     refuse_faults(document)

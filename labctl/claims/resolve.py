@@ -35,8 +35,8 @@ from labctl.description.document import Document
 from labctl.model.network import Network
 from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tap, Tcp, Trace, Udp
 
-ANSWER_MS = 3000
-"""How long an answer may take, an ICMP error that the kernel holds back for a second included."""
+ANSWER_MS = 4000
+"""How long an answer may take: a router that asks three times for a neighbour in vain says so after 3 s and some."""
 
 SILENCE_MS = 1000
 """How long nothing must come back before that counts as silence."""

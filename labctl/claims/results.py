@@ -40,8 +40,8 @@ class StreamVerdict:
     sending of the first packet of a stream that is whole again; `loss_derived_ms` is the packets lost over the rate
     (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then` was true. `way`: the nodes
     that the stream crossed, with the device by which it left each, for each part of the time. `dropped`: how many
-    packets a fault that drops a number of them did drop, not only of the stream. `spoiled`: the machine, not the lab,
-    kept it from proving anything; `attempts`: how often it was carried out before it was not.
+    packets a fault that drops a number of them did drop, not only of the stream. `spoiled`: something other than the
+    event kept it from proving anything; `attempts`: how often it was carried out before it was not.
     """
 
     id: str

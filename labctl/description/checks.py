@@ -66,4 +66,4 @@ class CheckSpec:
         ListOf(Ref(("check",))), "checks that pass beside this one: the same probe with one thing changed", ()
     )
     with_: EditSpec | None = option(RecordOf(EditSpec), "a change of the lab for this check alone", None)
-    within: int | None = option(DURATION, "how long to wait for an answer (default 3s, or 1s for silence)", None)
+    within: int | None = option(DURATION, "how long to wait for an answer (default 4s, or 1s for silence)", None)

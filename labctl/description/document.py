@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -41,7 +42,20 @@ class Document:
     checks: tuple[CheckSpec, ...]
     drills: tuple[DrillSpec, ...]
     changes: tuple[ChangeSpec, ...]
+    numbers: dict[str, tuple[int, ...]]
     unread: frozenset[str] = field(default_factory=frozenset)
+
+    def numbered_checks(self) -> Iterator[tuple[int, CheckSpec]]:
+        """The checks that could be read, each with its place in the file's list."""
+        return zip(self.numbers["checks"], self.checks, strict=True)
+
+    def numbered_drills(self) -> Iterator[tuple[int, DrillSpec]]:
+        """The drills likewise."""
+        return zip(self.numbers["drills"], self.drills, strict=True)
+
+    def numbered_changes(self) -> Iterator[tuple[int, ChangeSpec]]:
+        """The live changes likewise."""
+        return zip(self.numbers["changes"], self.changes, strict=True)
 
 
 def parse(
@@ -68,13 +82,14 @@ class _Parser:
 
     def parse(self) -> Document:
         head = self._head()
+        numbers = {part: self._numbers(part) if head else () for part in ("checks", "drills", "changes")}
         self._read_resources()
         names = self._names()
         for check in head.checks if head else ():
             names.setdefault(check.id, ("check",))
-        self._refuse_twins("checks", [c.id for c in head.checks] if head else [])
-        self._refuse_twins("drills", [d.id for d in head.drills] if head else [])
-        self._refuse_twins("changes", [c.id for c in head.changes] if head else [])
+        self._refuse_twins("checks", numbers, [each.id for each in head.checks] if head else [])
+        self._refuse_twins("drills", numbers, [each.id for each in head.drills] if head else [])
+        self._refuse_twins("changes", numbers, [each.id for each in head.changes] if head else [])
         for reference in self.reading.references:
             self._verify(reference, names)
         return Document(
@@ -88,6 +103,7 @@ class _Parser:
             checks=head.checks if head else (),
             drills=head.drills if head else (),
             changes=head.changes if head else (),
+            numbers=numbers,
             unread=frozenset(self.unread),
         )
 
@@ -167,10 +183,21 @@ class _Parser:
                 names[name], owners[name] = uses, me
         return names
 
-    def _refuse_twins(self, part: str, ids: list[str]) -> None:
-        for i, word in enumerate(ids):
-            if word in ids[:i]:
-                self.reading.fault((part, i, "id"), f"two {part} have this id")
+    def _numbers(self, part: str) -> tuple[int, ...]:
+        """The places of those items of a list that were read: all in which no fault was found so far."""
+        node = self.tree.root.entries.get(part)
+        count = len(node.items) if isinstance(node, Sequence) else int(isinstance(node, MappingNode))
+        written = [re.match(rf"{part}\[([0-9]+)\]", each.path) for each in self.reading.faults]
+        faulty = {int(each[1]) for each in written if each}
+        return tuple(i for i in range(count) if i not in faulty)
+
+    def _refuse_twins(self, part: str, numbers: dict[str, tuple[int, ...]], ids: list[str]) -> None:
+        seen: dict[str, int] = {}
+        for i, word in zip(numbers[part], ids, strict=True):
+            if word in seen:
+                line = self.tree.find((part, seen[word])).line
+                self.reading.fault((part, i, "id"), f"two {part} have this id; the other is at line {line}")
+            seen.setdefault(word, i)
 
     def _verify(self, reference: Reference, names: dict[str, tuple[str, ...]]) -> None:
         uses = names.get(reference.name)

@@ -87,6 +87,8 @@ def execute(
                     executor.take(step)
                 last = step
         executor.flush()
+        if gone := neighbours.leaving(steps):
+            neighbours.forget(paths, nodes, gone)
 
 
 def _makes_namespace(step: Step) -> bool:

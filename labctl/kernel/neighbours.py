@@ -1,5 +1,5 @@
 """What the nodes of a lab remember about their neighbours (ARP, RFC 826): the fabric of a cloud tells them at once when
-an address moves to another machine, where hosts of their own would go on sending to the old one.
+an address moves to another machine or goes, where hosts of their own would go on sending to the old one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ _NDA_DST = 1
 
 def moving(steps: Iterable[Step]) -> Moving:
     """The addresses that go from one place and come to another."""
-    goes, comes = set(), set()
-    for step in steps:
-        match step:
-            case Delete(old=Address(address=interface)):
-                goes.add(interface.ip)
-            case Create(new=Address(address=interface)):
-                comes.add(interface.ip)
-            case _:
-                pass
-    return frozenset(goes & comes)
+    return _going(steps) & _coming(steps)
+
+
+def leaving(steps: Iterable[Step]) -> Moving:
+    """The addresses that go for good."""
+    return _going(steps) - _coming(steps)
+
+
+def _going(steps: Iterable[Step]) -> Moving:
+    return frozenset(
+        step.old.address.ip for step in steps if isinstance(step, Delete) and isinstance(step.old, Address)
+    )
+
+
+def _coming(steps: Iterable[Step]) -> Moving:
+    return frozenset(
+        step.new.address.ip for step in steps if isinstance(step, Create) and isinstance(step.new, Address)
+    )
 
 
 def forget(paths: Paths, nodes: Nodes, addresses: Iterable[IPv4Address]) -> None:

@@ -176,7 +176,7 @@ class Prover:
 
 
 def measured(once: Callable[[], StreamVerdict]) -> StreamVerdict:
-    """What `once` finds, done again where the machine alone spoiled it; the lab itself gets no second try."""
+    """What `once` finds, done again where it was spoiled; what came of the event itself gets no second try."""
     for attempt in range(1, ATTEMPTS):
         verdict = once()
         if not verdict.spoiled:

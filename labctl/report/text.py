@@ -81,7 +81,7 @@ def drill_lines(verdict: StreamVerdict, width: int = 0) -> Iterator[str]:
     facts += [("way", ways(verdict))] if verdict.way else []
     facts += [("then", f"{each.verdict} {each.id}: {each.about or each.expected}") for each in verdict.then]
     if verdict.attempts > 1:
-        facts.append(("attempts", f"{verdict.attempts}: a busy machine spoiled the one before"))
+        facts.append(("attempts", f"{verdict.attempts}: the one before was spoiled"))
     if verdict.verdict != "pass":
         facts += [("reason", verdict.reason), ("evidence", verdict.evidence)]
     yield from _facts(facts, width)

@@ -70,9 +70,12 @@ def missing(mechanism: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(mechanism): a kernel mechanism that the test cannot do without")
+    config.addinivalue_line("markers", "once: long, and run only on a kernel that has every mechanism")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if any(item.iter_markers("once")) and any(map(missing, PROBES)):
+        pytest.skip("long: it runs with the whole suite on a kernel that has everything")
     wanted = ["namespaces", *(name for mark in item.iter_markers("needs") for name in mark.args)]
     reason = next(filter(None, map(missing, wanted)), "")
     if reason and os.environ.get("LABCTL_TEST_REQUIRE_ALL") == "1":

@@ -29,7 +29,7 @@ from labctl.probes.attempt import Attempt
 from labctl.probes.wire import Ping, Tap, Tcp
 from labctl.prove.bench import Bench
 
-pytestmark = pytest.mark.needs("iptables")
+pytestmark = [pytest.mark.needs("iptables"), pytest.mark.once]
 
 LIES: list[Lie] = [
     *told.another_fate(),

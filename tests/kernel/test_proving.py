@@ -118,7 +118,7 @@ def test_a_live_change_is_felt_by_nobody_and_its_promise_comes_true(found: dict[
 
 
 def is_down() -> bool:
-    shown = subprocess.run(["ip", "-n", "provable-vpc1-db", "-br", "link"], capture_output=True, text=True)
+    shown = subprocess.run(["ip", "-n", "provable-vpc1.db", "-br", "link"], capture_output=True, text=True)
     return any(line.split()[1] == "DOWN" for line in shown.stdout.splitlines() if not line.startswith("lo"))
 
 

@@ -15,7 +15,7 @@ from labctl.claims.drills import Changeline, Timeline, change_not_run, drill_not
 from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
 from labctl.claims.results import StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.plan.faults import Drop, LinkDown, Rekey
+from labctl.plan.faults import Drop, Flap, LinkDown, Rekey
 from labctl.plan.objects import XfrmState
 from labctl.probes.wire import Flow, StreamReport, TcpReport, Way
 
@@ -328,6 +328,21 @@ def test_what_is_to_be_true_while_it_is_broken_is_part_of_the_drill() -> None:
     doubtful = replace(wrong, verdict="inconclusive")
     assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (doubtful,)).verdict == "inconclusive"
     assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (replace(wrong, verdict="pass"),)).verdict == "pass"
+
+
+def test_what_is_lost_to_the_end_is_a_gap_too() -> None:
+    assert verdict(BOUNDS, during(4000, 5000)).longest_gap_ms == pytest.approx(995, abs=11)
+
+
+def test_a_flap_is_over_by_itself_and_may_be_restored_after_its_end() -> None:
+    drill = replace(DRILL, fault=Flap((), 3, 100, 100), bounds=replace(BOUNDS, restore_ms=2500))
+    found = judge_drill(drill, report(during(1000, 3050)), replace(TIME, repairing_ms=3000, repaired_ms=3000.1))
+    assert (found.verdict, found.restored_ms) == ("pass", 2050)
+
+
+def test_a_way_is_told_of_what_arrived_alone() -> None:
+    alone = replace(report(during(1000, 3000)), ways=(Way(0, 499, 300, FIRST),))
+    assert set(judge_drill(DRILL, alone, TIME).way) == {"before", "after"}
 
 
 # ---- new keys
