@@ -119,7 +119,8 @@ def test_a_live_change_is_felt_by_nobody_and_its_promise_comes_true(found: dict[
 
 def is_down() -> bool:
     shown = subprocess.run(["ip", "-n", "provable-vpc1.db", "-br", "link"], capture_output=True, text=True)
-    return any(line.split()[1] == "DOWN" for line in shown.stdout.splitlines() if not line.startswith("lo"))
+    states = {line.split("@")[0]: line.split()[1] for line in shown.stdout.splitlines() if "@" in line}
+    return states["db1"] != "UP"
 
 
 def stands_still() -> bool:
