@@ -167,7 +167,10 @@ def validate(topology: Topology, as_json: AsJson = False) -> None:
     from labctl.cli import files
 
     described = files.read(topology)
-    counts = f"{len(described.plan.objects)} objects, {len(described.checks)} checks, {len(described.drills)} drills"
+    claims = {"checks": described.checks, "drills": described.drills, "changes": described.changes}
+    counts = ", ".join(
+        [f"{len(described.plan.objects)} objects", *(f"{len(each)} {what}" for what, each in claims.items())]
+    )
     if as_json:
         _print_json({"file": topology, "message": counts, "faults": []})
     else:
