@@ -134,8 +134,8 @@ details{border:1px solid var(--rule);border-radius:7px;margin:6px 0;background:v
 summary{cursor:pointer;padding:7px 12px 7px 30px;display:grid;position:relative;
 grid-template-columns:128px 150px 1fr max-content;gap:0 12px;align-items:baseline}
 summary::-webkit-details-marker{display:none}
-summary::before{content:"\25b8";position:absolute;left:12px;top:7px;color:var(--muted)}
-details[open]>summary::before{content:"\25be"}
+summary::before{content:"▸";position:absolute;left:12px;top:7px;color:var(--muted)}
+details[open]>summary::before{content:"▾"}
 summary .id{font-weight:600;overflow-wrap:anywhere}
 summary .number{font-variant-numeric:tabular-nums;white-space:nowrap}
 details.plain>summary{display:block;color:var(--muted)}
