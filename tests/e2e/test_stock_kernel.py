@@ -23,8 +23,8 @@ import subprocess, sys
 directory, scale, *labs = sys.argv[1:]
 for lab, only in (word.split("=") for word in labs):
     with open(f"{directory}/{lab}.json", "wb") as out:
-        command = [sys.executable, "-m", "labctl", "run", lab, "--on", "host", "--time-scale", scale, "--json", "--only", only]
-        subprocess.run(command, stdout=out)
+        command = [sys.executable, "-m", "labctl", "run", lab, "--on", "host", "--time-scale", scale, "--json"]
+        subprocess.run([*command, "--only", only], stdout=out)
 """
 
 
