@@ -48,12 +48,11 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Changeline:
-    """When a live change was begun and done, undone and done with, and when the lab had recovered from that."""
+    """When a live change was begun and done, when its undoing began, and when the lab had recovered from that."""
 
     began_ms: float
     applied_ms: float
     undoing_ms: float
-    undone_ms: float
     recovered_ms: float
     trouble: str = ""
 

@@ -28,9 +28,8 @@ def change(bench: Bench, change: Change, proved: Sequence[Verdict]) -> StreamVer
             found = [reach(bench, each, began + 2 * (change.reach_ms or 0)) for each in change.then]
             bench.wait(SETTLE_MS)
             undoing = now_ms()
-        undone = now_ms()
         trouble = bench.recovery()
-        timeline = Changeline(began, applied, undoing, undone, now_ms() + GRACE_MS * bench.scale, trouble)
+        timeline = Changeline(began, applied, undoing, now_ms() + GRACE_MS * bench.scale, trouble)
         report = bench.stop_stream(timeline.marks())
     then = settle((*proved, *(verdict for verdict, _ in found)))[len(proved) :]
     reached = max((at - began for _, at in found), default=None)

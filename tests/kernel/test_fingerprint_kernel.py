@@ -1,6 +1,7 @@
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,7 +88,11 @@ def test_the_doctors_trials_change_nothing(tmp_path: Path) -> None:
 def test_a_process_left_behind_is_named(tmp_path: Path) -> None:
     before = take(run=tmp_path, netns=tmp_path, etc=tmp_path)
     left = subprocess.Popen(["sleep", "30"])
+    deadline = time.monotonic() + 5
     try:
+        # A command line can be read a moment after exec only: until then the program looks like a kernel thread.
+        while not Path(f"/proc/{left.pid}/cmdline").read_bytes():
+            assert time.monotonic() < deadline
         after = take(run=tmp_path, netns=tmp_path, etc=tmp_path)
     finally:
         left.kill()
