@@ -15,7 +15,7 @@ from dnslib import RR, A, DNSRecord
 from kernel_lab import Lab
 from lies_lab import SAYS, S, X
 
-from labctl.kernel import netns
+from labctl.kernel import conntrack, netns
 
 Way = Callable[[Lab], AbstractContextManager[object]]
 
@@ -73,8 +73,19 @@ def becomes(outcome: str, to: IPv4Address, node: str = "w") -> Way:
 
 
 def answered_by_x(proto: str, port: int, there: int) -> Way:
-    """`w` hands what is for a port of `s` to a port of `x`, and makes its answers those of `s`."""
-    return rule("w", f"PREROUTING -d {S} -p {proto} --dport {port} -j DNAT --to-destination {X}:{there}", "nat")
+    """`w` hands what is for a port of `s` to a port of `x`, and makes its answers those of `s`.
+
+    It forgets its connections first: one from a port that is used again would go where it went before.
+    """
+    answered = rule("w", f"PREROUTING -d {S} -p {proto} --dport {port} -j DNAT --to-destination {X}:{there}", "nat")
+
+    @contextlib.contextmanager
+    def way(lab: Lab) -> Iterator[None]:
+        conntrack.forget(lab.paths.namespace("w"), "w")
+        with answered(lab):
+            yield
+
+    return way
 
 
 def by_lower(node: str) -> Way:

@@ -68,7 +68,7 @@ def test_a_flap_is_felt_each_time_and_over_on_return(pair: Lab, breaker: Breaker
 def test_an_interrupted_flap_is_repaired_by_its_note(pair: Lab, breaker: Breaker) -> None:
     pair.make(route("right", "192.0.2.0/24", via="10.0.0.1"))
     before = state(pair, "left", "right")
-    fault = Flap((PORT,), times=1, down_ms=600_000, up_ms=0)
+    fault = Flap((PORT,), times=1, down_ms=86_400_000, up_ms=0)
     threading.Thread(target=breaker.inject, args=(fault,), daemon=True).start()
     eventually(lambda: "NO-CARRIER" in pair.device("left", "eth0")["flags"])
     later = Breaker(pair.paths, {})
