@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -251,4 +252,5 @@ def answer(opened: socket.socket, reply: Callable[[bytes, Peer], bytes]) -> None
 def _answer(opened: socket.socket, data: bytes, peer: Peer, reply: Callable[[bytes, Peer], bytes]) -> None:
     said = reply(data, peer)
     if said:
-        opened.sendto(said, peer)
+        with contextlib.suppress(OSError):  # a late answer may find its lab gone
+            opened.sendto(said, peer)
