@@ -2,6 +2,8 @@
 
 What is written can be read back to an equal object: plans in the run directory, the configurations of services,
 the requests to the prober. A dataclass becomes `{"is": ClassName, ...fields}`, so that a union is read by that name.
+
+How a type is written or read is worked out once, when it is first met: a plan has thousands of objects of few types.
 """
 
 from __future__ import annotations
@@ -9,29 +11,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import operator
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-T = TypeVar("T")
+from labctl import addresses
 
-_TEXTUAL = (ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv4Interface)
+Coder = Callable[[Any], Any]
+
+_TEXTUAL: dict[Any, Coder] = {
+    ipaddress.IPv4Address: addresses.address,
+    ipaddress.IPv4Network: addresses.network,
+    ipaddress.IPv4Interface: addresses.interface,
+}
+_PLAIN: frozenset[Any] = frozenset((str, int, float, bool, type(None)))
 
 
 def encode(value: Any) -> Any:
     """A JSON value for `value`: a dataclass, an address, a scalar, or a tuple, list or dict of them."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        body = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"is": type(value).__name__, **body}
-    if isinstance(value, _TEXTUAL):
-        return str(value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [encode(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): encode(item) for key, item in value.items()}
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise TypeError(f"no JSON form for {type(value).__name__}")
+    kind: Any = type(value)
+    return _encoder(kind)(value)
 
 
 def decode(kind: Any, data: Any) -> Any:
@@ -40,69 +41,146 @@ def decode(kind: Any, data: Any) -> Any:
     `kind` may be a dataclass, a union of dataclasses and None, a tuple[X, ...], a tuple[X, Y], a dict[str, X], an
     address, a scalar or a Literal.
     """
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _decode_union(typing.get_args(kind), data)
-    if origin in (tuple, list):
-        items = typing.get_args(kind)
-        _expect(list, data)
-        if origin is list or items[-1] is Ellipsis:
-            return origin(decode(items[0], each) for each in data)
-        return tuple(decode(item, each) for item, each in zip(items, data, strict=True))
-    if origin is dict:
-        item = typing.get_args(kind)[1]
-        return {key: decode(item, each) for key, each in _expect(dict, data).items()}
-    if origin is typing.Literal:
-        if data not in typing.get_args(kind):
-            raise ValueError(f"{data!r} is none of {typing.get_args(kind)}")
-        return data
-    if kind in _TEXTUAL:
-        return kind(_expect(str, data))
+    return _decoder(kind)(data)
+
+
+# -- writing
+
+
+@functools.cache
+def _encoder(kind: Any) -> Coder:
     if dataclasses.is_dataclass(kind):
-        return _decode_record(kind, data)
-    if kind is Any or (kind is float and type(data) is int):
-        return data
-    return _expect(kind, data)
+        return _record_encoder(kind)
+    if issubclass(kind, tuple(_TEXTUAL)):
+        return str
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return lambda value: [encode(item) for item in value]
+    if issubclass(kind, dict):
+        return lambda value: {str(key): encode(item) for key, item in value.items()}
+    if issubclass(kind, tuple(_PLAIN)):
+        return lambda value: value
+    raise TypeError(f"no JSON form for {kind.__name__}")
 
 
-def _expect(kind: type[T], data: Any) -> T:
-    # To Python True is an int; to JSON it is not.
-    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
-        raise ValueError(f"expected {kind.__name__}, found {data!r}")
-    return data
+def _record_encoder(kind: Any) -> Coder:
+    names = [each.name for each in dataclasses.fields(kind)]
+    if len(names) < 2:  # of which attrgetter makes no tuple
+        return lambda value: {"is": kind.__name__, **{name: encode(getattr(value, name)) for name in names}}
+    keys, fields = ("is", *names), operator.attrgetter(*names)
+
+    def write(value: Any) -> Any:
+        parts = [each if each.__class__ in _PLAIN else encode(each) for each in fields(value)]
+        return dict(zip(keys, (kind.__name__, *parts), strict=True))
+
+    return write
 
 
-def _decode_record(kind: Any, data: Any) -> Any:
-    if not isinstance(data, dict) or data.get("is") != kind.__name__:
-        raise ValueError(f"expected {kind.__name__}, found {data!r}")
-    hints = _hints(kind)
-    missing = [f.name for f in dataclasses.fields(kind) if f.name not in data and _is_required(f)]
-    if missing:
-        raise ValueError(f"{kind.__name__} without {', '.join(missing)}")
-    return kind(**{name: decode(hints[name], data[name]) for name in hints if name in data})
+# -- reading
+
+
+@functools.cache
+def _decoder(kind: Any) -> Coder:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _union_decoder(inner)
+    if origin in (tuple, list):
+        return _list_decoder(origin, inner)
+    if origin is dict:
+        return _dict_decoder(inner[1])
+    if origin is typing.Literal:
+        return _word_decoder(inner)
+    if dataclasses.is_dataclass(kind):
+        return _record_decoder(kind)
+    if kind is Any:
+        return lambda data: data
+    return _scalar_decoder(kind)
+
+
+def _scalar_decoder(kind: Any) -> Coder:
+    if kind is float:
+        return lambda data: data if type(data) in (float, int) else _refuse(data, "float")
+    if kind not in _TEXTUAL:
+        return lambda data: data if type(data) is kind else _refuse(data, kind.__name__)
+    made = _TEXTUAL[kind]
+    return lambda data: made(data) if type(data) is str else _refuse(data, "str")
+
+
+def _list_decoder(origin: type[Any], inner: tuple[Any, ...]) -> Coder:
+    items = [_decoder(each) for each in inner if each is not Ellipsis]
+    one = items[0]
+
+    def read(data: Any) -> Any:
+        found = data if type(data) is list else _refuse(data, "list")
+        if origin is list or inner[-1] is Ellipsis:
+            return origin([one(each) for each in found])
+        return tuple([item(each) for item, each in zip(items, found, strict=True)])
+
+    return read
+
+
+def _dict_decoder(inner: Any) -> Coder:
+    item = _decoder(inner)
+
+    def read(data: Any) -> Any:
+        found = data if type(data) is dict else _refuse(data, "dict")
+        return {key: item(each) for key, each in found.items()}
+
+    return read
+
+
+def _word_decoder(words: tuple[Any, ...]) -> Coder:
+    return lambda data: data if data in words else _refuse(data, f"one of {words}")
+
+
+def _record_decoder(kind: Any) -> Coder:
+    fields = dataclasses.fields(kind)
+    names = frozenset(each.name for each in fields)
+    in_order = not any(each.kw_only for each in fields)
+
+    @functools.cache  # when the first one is read: a class may hold another of its own kind
+    def parts() -> list[tuple[str, Coder]]:
+        hints = typing.get_type_hints(kind)
+        return [(each.name, _decoder(hints[each.name])) for each in fields]
+
+    def read(data: Any) -> Any:
+        if type(data) is not dict or data.get("is") != kind.__name__:
+            _refuse(data, kind.__name__)
+        if in_order and data.keys() >= names:
+            return kind(*[item(data[name]) for name, item in parts()])
+        missing = [each.name for each in fields if each.name not in data and _is_required(each)]
+        if missing:
+            raise ValueError(f"{kind.__name__} without {', '.join(missing)}")
+        return kind(**{name: item(data[name]) for name, item in parts() if name in data})
+
+    return read
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    names = {f.name for f in dataclasses.fields(kind)}
-    return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in names}
+def _union_decoder(kinds: tuple[Any, ...]) -> Coder:
+    named: list[Any] = [each for each in kinds if dataclasses.is_dataclass(each)]
+    records = {each.__name__: _decoder(each) for each in named}
+    others = [_decoder(each) for each in kinds if each not in named and each is not type(None)]
+    names = ", ".join(getattr(each, "__name__", str(each)) for each in kinds)
+    optional = type(None) in kinds
 
-
-def _decode_union(kinds: tuple[Any, ...], data: Any) -> Any:
-    if data is None and type(None) in kinds:
-        return None
-    named = data.get("is") if isinstance(data, dict) else None
-    for kind in kinds:
-        if dataclasses.is_dataclass(kind) != (named is not None) or kind is type(None):
-            continue
-        if named is None or getattr(kind, "__name__", "") == named:
+    def read(data: Any) -> Any:
+        if data is None and optional:
+            return None
+        if type(data) is dict and "is" in data:
+            record = records.get(data["is"]) if type(data["is"]) is str else None
+            return record(data) if record else _refuse(data, f"one of {names}")
+        for each in others:
             try:
-                return decode(kind, data)
+                return each(data)
             except ValueError:
-                if named is not None:
-                    raise
-    raise ValueError(f"{data!r} is none of {', '.join(getattr(k, '__name__', str(k)) for k in kinds)}")
+                continue
+        return _refuse(data, f"one of {names}")
+
+    return read
+
+
+def _refuse(data: Any, wanted: str) -> NoReturn:
+    raise ValueError(f"expected {wanted}, found {data!r}")

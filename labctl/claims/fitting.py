@@ -94,7 +94,7 @@ def _outcome(check: CheckSpec, named: bool) -> Iterator[_Said]:
     kind, word = kind_of(check.do), OUTCOMES[type(check.expect)]
     possible = [OUTCOMES[each] for each in _OUTCOMES[type(check.do)]]
     if word not in possible:
-        yield _Said(("expect",), f"cannot come of {kind}", f"only {', '.join(possible)}", word)
+        yield _Said(("expect",), f"cannot come of {kind}", f"what can come of it: {', '.join(possible)}", word)
     elif isinstance(check.expect, DnsFailSpec) and not isinstance(check.do, DnsSpec) and not named:
         yield _Said(("expect",), f"cannot come of {kind} to an address: nobody is asked for a name", value=word)
     elif isinstance(check.expect, TooBigSpec) and isinstance(check.do, PingSpec) and not check.do.df:

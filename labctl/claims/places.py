@@ -10,7 +10,8 @@ from labctl.claims.expectations import Inner, Part, Sight
 from labctl.description.checks import InnerSpec, SightSpec
 from labctl.description.drills import SightsSpec
 from labctl.description.words import DOMAIN
-from labctl.model.network import FRESH_SPI, Network, device_name
+from labctl.model.network import Network, device_name
+from labctl.model.tunnels import FRESH_SPI
 from labctl.probes.wire import Tap
 
 SILENT_HOP = "*"

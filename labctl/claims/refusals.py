@@ -8,7 +8,7 @@ from labctl.claims.controls import Beside, besides, refuse_distant, refuse_uncon
 from labctl.claims.fitting import kind_of, refuse_blind, refuse_misfits
 from labctl.claims.places import SILENT_HOP, Places, address_of, is_domain
 from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
-from labctl.claims.refusals_streams import refuse_streams, refuse_unreached
+from labctl.claims.refusals_streams import refuse_streams
 from labctl.description.actions import (
     ActionSpec,
     DnsSpec,
@@ -86,7 +86,6 @@ def refuse_unplaced(
         _refuse_unnamed(document, nets.get(check.id, net), ("checks", i), check)
         _refuse_elsewhere(document, nets.get(check.id, net), ("checks", i), check)
         refuse_distant(document, ("checks", i), claims[check.id], {**(beside or {}), **claims})
-    refuse_unreached(document, net)
     refuse_misplaced(document, net)
 
 
@@ -98,7 +97,10 @@ def _net_at(document: Document, path: Path, net: Network, changed: Mapping[str, 
 def _refuse_unaddressed(document: Document, path: Path, word: str, net: Network) -> None:
     there = address_of(word)
     if word not in net.addresses and there is None and not is_domain(word):
-        document.reading.fault(path, "is a node without an address of its own; write an address", value=word)
+        rule = "is a node without an address of its own; write an address"
+        if word not in net.nodes:
+            rule = "is not there once the lab is changed as this check says (`with`)"
+        document.reading.fault(path, rule, value=word)
     elif there and _must_be_held(document, path) and net.holder(there) is None:
         rule = "no node of the lab has this address: nothing could ever come of it"
         document.reading.fault(path, rule, value=word)
@@ -116,7 +118,7 @@ def _refuse_foreign(document: Document, path: Path, sight: SightSpec, net: Netwo
 def _refuse_unnamed(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
     """A domain name needs somebody who asks for it, and, where the check is to work, somebody who knows it."""
     do = check.do
-    if not isinstance(do, _NAMED) or not is_domain(do.to):
+    if not isinstance(do, _NAMED) or not is_domain(do.to) or check.from_ not in net.nodes:
         return
     at = (*where, "do", kind_of(do), "to")
     known = [record.name for zones in net.zones.values() for zone in zones for record in zone.records]
@@ -132,9 +134,9 @@ def _refuse_elsewhere(document: Document, net: Network, where: Path, check: Chec
     if not isinstance(check.do, TraceSpec) or not hops:
         return
     places, last = Places(net), hops[-1]
-    to = places.ip(check.do.to)
+    to = net.addresses.get(check.do.to, address_of(check.do.to))
     held = places.addresses(last) if last in net.nodes else (address_of(last),)
-    if to not in held:
+    if to is not None and to not in held:
         at = (*where, "expect", "ok", "hops", len(hops) - 1)
         document.reading.fault(at, f"the last hop of a trace is its target, {check.do.to}", value=last)
     if len(hops) > check.do.most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labctl.claims.resolve_faults import is_side, plugs_of, shaped, zones
+from labctl.claims.resolve_faults import Plugged, is_side, plugs_of, shaped, zones
 from labctl.description.document import Document
 from labctl.description.drills import (
     FAULTS,
@@ -18,7 +18,7 @@ from labctl.description.drills import (
     ZoneOffSpec,
 )
 from labctl.description.faults import Path, did_you_mean
-from labctl.model.network import Network, Plug
+from labctl.model.network import Network
 
 _NAMES = {spec: name for name, spec in FAULTS.items()}
 
@@ -82,7 +82,7 @@ def _refuse_bounds(document: Document, where: Path, drill: DrillSpec) -> None:
 
 
 def _refuse_link(
-    document: Document, net: Network, at: Path, link: str, plugs: Callable[[Network, str], list[Plug]]
+    document: Document, net: Network, at: Path, link: str, plugs: Callable[[Network, str], list[Plugged]]
 ) -> None:
     if not plugs(net, link):
         document.reading.fault(at, "has nothing plugged in: there is nothing to break", value=link)

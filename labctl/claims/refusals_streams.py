@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from labctl.claims.places import address_of, is_domain
-from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
+from labctl.claims.places import is_domain
 from labctl.description.actions import DnsSpec, InjectSpec, OkSpec
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
 from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.faults import Path
-from labctl.model.network import Network
 
 
 def refuse_streams(document: Document) -> None:
@@ -20,22 +18,6 @@ def refuse_streams(document: Document) -> None:
     for i, change in document.numbered_changes():
         _refuse_reach(document, ("changes", i), change)
         _refuse_traffic(document, ("changes", i, "during"), change.during)
-    refuse_faults(document)
-
-
-def refuse_unreached(document: Document, net: Network) -> None:
-    """Report drills and changes whose traffic is for an address that no node has, where nobody could count it, and
-    drills that break what the lab does not have.
-    """
-    refuse_misplaced(document, net)
-    parts: dict[str, tuple[DrillSpec | ChangeSpec, ...]] = {"drills": document.drills, "changes": document.changes}
-    for part, streams in parts.items():
-        for i, stream in enumerate(streams):
-            check = _check(document, stream.during)
-            target = "" if check is None or isinstance(check.do, DnsSpec) else check.do.to
-            if target not in net.addresses and (there := address_of(target)) and net.holder(there) is None:
-                rule = f"no node has the address {target}, which the check is for"
-                document.reading.fault((part, i, "during"), rule)
 
 
 def _check(document: Document, word: str) -> CheckSpec | None:

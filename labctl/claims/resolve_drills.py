@@ -98,8 +98,8 @@ class DrillResolver:
 
     def _track(self) -> Iterator[Tap]:
         """Every device of every node, tunnels included; each is called by the node and its own name."""
-        for node in self.net.nodes:
-            for device in self.net.devices(node):
+        for node, devices in self.net.every_device().items():
+            for device in devices:
                 yield Tap(f"{node}/{device}", node, device, "both")
 
     def _bounds(self, spec: BoundsSpec) -> Bounds:

@@ -1,11 +1,13 @@
 """From a fault as written to the devices, programs and associations that it breaks.
 
-The two ends of a plug are a device of the node and a port of the segment: what the node sends arrives at the port. A
-fault of a whole link concerns its ports; one of a single side of a node, written `gw.isp1`, both ends of its plug.
+What a node sends into a segment arrives at its port there, and what it sends into a cable at the device of the node at
+the other end. A fault of a whole link concerns where packets arrive; one of a single side of a node, written `gw.isp1`,
+the node's own device as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never, cast
 
@@ -22,9 +24,23 @@ from labctl.description.drills import (
     RekeySpec,
     ZoneOffSpec,
 )
-from labctl.model.network import FRESH_SPI, Network, Plug, device_name
+from labctl.model.network import Network, Plug, device_name
+from labctl.model.tunnels import FRESH_SPI
 from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Port, Proto, Rekey
 from labctl.plan.objects import Plan, Process, Shaper, XfrmState
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """A node on a link: its own device, and the port at which what it sends arrives. What the port sends to the node is
+    `delay_ms` late.
+    """
+
+    node: str
+    device: Port
+    port: Port
+    mtu: int
+    delay_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +63,8 @@ class Faults:
                 ports = _ports(plugs_of(self.net, link))
                 return Flap(ports, spec.times, spec.down * self.time_scale, spec.up * self.time_scale)
             case ZoneOffSpec(zone=zone):
-                return LinkDown(
-                    _ports([each for each in self.net.plugs if self.net.segments[each.segment].zone == zone])
-                )
+                there = [each for each in self.net.plugs if self.net.segments[each.segment].zone == zone]
+                return LinkDown(tuple(_plug(self.net, each).port for each in there))
             case BlackholeSpec(link=link):
                 return Blackhole(self._silenced(link), cast(Proto, spec.proto))
             case OneWaySpec(link=link, source=source):
@@ -71,17 +86,16 @@ class Faults:
     def _silenced(self, link: str) -> tuple[Port, ...]:
         """Where packets arrive: from the nodes at the ports of the link; to a node, where only its side is meant."""
         plugs = plugs_of(self.net, link)
-        return (*_ports(plugs), *(_device(each) for each in plugs if is_side(self.net, link)))
+        return (*_ports(plugs), *(each.device for each in plugs if is_side(self.net, link)))
 
     def _degrade(self, spec: DegradeSpec) -> Degrade:
         """What the link sends to its nodes gets worse, so that a packet meets it once; of a side, what it sends too."""
         plugs = shaped(self.net, spec.link)
-        ports = [(_port(plug), plug) for plug in plugs]
-        ports += [(_device(plug), plug) for plug in plugs if is_side(self.net, spec.link)]
+        ports = [(plug.port, plug.mtu) for plug in plugs]
+        ports += [(plug.device, plug.mtu) for plug in plugs if is_side(self.net, spec.link)]
         planned = {each.identity: each for each in self.plan.objects if isinstance(each, Shaper)}
         usual, worse = [], []
-        for port, plug in ports:
-            mtu = self.net.segments[plug.segment].mtu
+        for port, mtu in ports:
             now = planned.get((port.namespace, port.device), Shaper(port.namespace, port.device, mtu=mtu))
             usual += [now] if now.identity in planned else []
             delay, jitter = now.delay_ms + spec.delay, now.jitter_ms + spec.jitter
@@ -95,12 +109,7 @@ class Faults:
 
     def _devices(self, node: str) -> tuple[Port, ...]:
         """The devices by which a node hangs on others; its tunnels go by these."""
-        net = self.net
-        return (
-            *(_device(plug) for plug in net.plugs if plug.node == node),
-            *(Port(node, wire.a_device) for wire in net.wires if wire.a == node),
-            *(Port(node, wire.b_device) for wire in net.wires if wire.b == node),
-        )
+        return tuple(each.device for each in _plugged(self.net) if each.node == node)
 
     def _rekey(self, connection: str) -> Rekey:
         esp = next(each for each in self.net.esps if each.name == device_name(connection))
@@ -147,20 +156,20 @@ def _part(program: str) -> str:
     return f"{program} of " if program else ""
 
 
-def plugs_of(net: Network, link: str) -> list[Plug]:
-    """What is plugged into a link, or the one plug of a side of a node."""
-    spots = {(spot.namespace, spot.device) for spot in net.spots.get(link, [])}
-    return [each for each in net.plugs if (each.segment, device_name(each.node)) in spots]
+def plugs_of(net: Network, link: str) -> list[Plugged]:
+    """Who is on a link, or on the one side of a node."""
+    spots = {Port(spot.namespace, spot.device) for spot in net.spots.get(link, [])}
+    return [each for each in _plugged(net) if spots & {each.port, each.device}]
 
 
-def shaped(net: Network, link: str) -> list[Plug]:
+def shaped(net: Network, link: str) -> list[Plugged]:
     """The plugs at which a link gets worse: not that of an internet's own router, which its customers lie beyond."""
     return [each for each in plugs_of(net, link) if each.node != link]
 
 
 def is_side(net: Network, link: str) -> bool:
     """Whether `link` is one side of a node rather than a link that nodes share."""
-    return any(spot.direction == "both" for spot in net.spots.get(link, []))
+    return any(spot.direction == "both" and spot.namespace in net.segments for spot in net.spots.get(link, []))
 
 
 def zones(net: Network) -> tuple[str, ...]:
@@ -168,13 +177,18 @@ def zones(net: Network) -> tuple[str, ...]:
     return tuple(sorted({each.zone for each in net.segments.values()} - {""}))
 
 
-def _ports(plugs: list[Plug]) -> tuple[Port, ...]:
-    return tuple(_port(each) for each in plugs)
+def _plugged(net: Network) -> Iterator[Plugged]:
+    yield from (_plug(net, plug) for plug in net.plugs)
+    for wire in net.wires:
+        a, b = Port(wire.a, wire.a_device), Port(wire.b, wire.b_device)
+        yield Plugged(wire.a, a, b, wire.mtu, wire.delay_ms)
+        yield Plugged(wire.b, b, a, wire.mtu, wire.delay_ms)
 
 
-def _port(plug: Plug) -> Port:
-    return Port(plug.segment, device_name(plug.node))
+def _plug(net: Network, plug: Plug) -> Plugged:
+    port = Port(plug.segment, device_name(plug.node))
+    return Plugged(plug.node, Port(plug.node, plug.device), port, net.segments[plug.segment].mtu, plug.delay_ms)
 
 
-def _device(plug: Plug) -> Port:
-    return Port(plug.node, plug.device)
+def _ports(plugs: list[Plugged]) -> tuple[Port, ...]:
+    return tuple(each.port for each in plugs)

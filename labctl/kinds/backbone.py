@@ -23,18 +23,37 @@ SERVICE_PREFIXES = {"ibm": (IPv4Network("161.26.0.0/16"), IPv4Network("166.8.0.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """A provider's private backbone."""
+    """A provider's private backbone: the router between its networks, its services and its circuits."""
 
     kind: ClassVar[str] = "backbone"
-
-    provider: str = option(Choice(("ibm",)), "whose it is")
-    accepts: tuple[IPv4Network, ...] = option(
-        ListOf(PREFIX), "the only prefixes whose packets it passes (none given: all)", ()
+    group: ClassVar[str] = "Places"
+    becomes: ClassVar[str] = (
+        "A node that forwards. What is on the backbone (a vpc, a cloud_service, an endpoint_gateway, a private_dns) "
+        "gets a link to it, numbered by labctl, and its routes here. With `accepts` the FORWARD chain drops all but "
+        "packets between prefixes that are accepted or admitted; unless `external_to_external` is allow, it drops what "
+        "would go from one direct_link to another."
     )
-    admits: tuple[IPv4Network, ...] = option(ListOf(PREFIX), "further prefixes that it passes", ())
-    filters: tuple[IPv4Network, ...] = option(ListOf(PREFIX), "prefixes that it takes from no attached network", ())
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+        "IBM Cloud Docs, VPC: Endpoints available",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm, accepts: [10.0.0.0/8], admits: [172.16.3.1/32]}
+cnet: {kind: classic_network, on: bb, subnets: {app: {prefix: 10.148.252.64/26}}}
+"""
+
+    provider: str = option(Choice(("ibm",)), "whose it is; that decides which prefixes are those of its services")
+    accepts: tuple[IPv4Network, ...] = option(
+        ListOf(PREFIX), "the only prefixes whose packets it passes, both ways (not given: all)", ()
+    )
+    admits: tuple[IPv4Network, ...] = option(
+        ListOf(PREFIX), "further prefixes that it passes, beside those that it accepts", ()
+    )
+    filters: tuple[IPv4Network, ...] = option(
+        ListOf(PREFIX), "prefixes that no network behind a direct_link may use", ()
+    )
     external_to_external: str = option(
-        Choice(("allow", "deny")), "traffic from one attached circuit to another", "deny"
+        Choice(("allow", "deny")), "what becomes of traffic from one direct_link to another", "deny"
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

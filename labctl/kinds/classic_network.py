@@ -17,17 +17,28 @@ from labctl.kinds.base import Lab, Subnet
 class ClassicSubnetSpec:
     """A private subnet of classic infrastructure."""
 
-    prefix: IPv4Network = option(PREFIX, "its prefix; the backbone has the first address")
+    prefix: IPv4Network = option(PREFIX, "its addresses; the backbone has the first one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassicNetwork:
-    """Private subnets on the backbone."""
+    """Subnets of IBM Cloud classic infrastructure: their router is the backbone itself."""
 
     kind: ClassVar[str] = "classic_network"
+    group: ClassVar[str] = "In a cloud"
+    becomes: ClassVar[str] = "For each subnet a bridge in which the backbone's node has the first address."
+    cites: ClassVar[tuple[str, ...]] = ("IBM Cloud Docs, Subnets and IPs: About subnets and IPs",)
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+cnet: {kind: classic_network, on: bb, subnets: {app: {prefix: 10.148.252.64/26}}}
+jump: {kind: jump_server, subnet: cnet.app, address: 10.148.252.70}
+"""
 
-    on: str = option(Ref(("backbone",)), "the backbone that routes it")
-    subnets_: dict[str, ClassicSubnetSpec] = option(MapOf(NAME, RecordOf(ClassicSubnetSpec)), "its subnets, by name")
+    on: str = option(Ref(("backbone",)), "the backbone that is its router")
+    subnets_: dict[str, ClassicSubnetSpec] = option(
+        MapOf(NAME, RecordOf(ClassicSubnetSpec)),
+        "its subnets, by name; elsewhere the subnet app of cnet is called cnet.app",
+    )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("classic_network",), **{f"{me}.{name}": ("subnet", "link") for name in self.subnets_}}

@@ -18,16 +18,40 @@ from labctl.model.network import host_prefix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudService:
-    """A service instance with an address on the backbone."""
+    """One instance of a provider's service, with an address on the backbone. An endpoint_gateway brings it into a VPC
+    under its private name; with `public` it is on the Internet too.
+    """
 
     kind: ClassVar[str] = "cloud_service"
+    group: ClassVar[str] = "Private endpoints"
+    becomes: ClassVar[str] = (
+        "A node with a link to the backbone and its address on the loopback; the backbone has a route to that "
+        "address. At each of `ports` a test server runs. With `public` it is plugged into that internet too, with "
+        "routes to its other prefixes."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, VPC: About virtual private endpoint gateways",
+        "IBM Cloud Docs, VPC: Endpoints available",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+kms:
+  kind: cloud_service
+  on: bb
+  fqdn: kms.private.us-south.example.com
+  address: 166.9.20.10
+  ports: [tcp/443]
+"""
 
     on: str = option(Ref(("backbone",)), "the backbone that it is on")
-    fqdn: str = option(DOMAIN, "its private name, which an endpoint gateway gives an address in the VPC")
-    address: IPv4Address = option(ADDRESS, "its address on the backbone")
-    ports: tuple[tuple[str, int], ...] = option(Servers(least=1), "what it serves, such as tcp/443")
+    fqdn: str = option(DOMAIN, "its private name; an endpoint_gateway gives it an address in the VPC")
+    address: IPv4Address = option(
+        ADDRESS,
+        "its address on the backbone, in the provider's service prefixes: for ibm 166.8.0.0/14 or 161.26.0.0/16",
+    )
+    ports: tuple[tuple[str, int], ...] = option(Servers(least=1), "ports at which it serves")
     public: dict[str, IPv4Address] = option(
-        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider", {}
+        MapOf(Ref(("internet",)), ADDRESS), "its public address, for each internet that it is on", {}
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

@@ -15,13 +15,27 @@ from labctl.kinds.internet import claim_public, plug_public, sides
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerGateway:
-    """The router of a site. Its default route leads to its first Internet provider."""
+    """The customer's end of a VPN: the router of a site, with one public address for each Internet provider."""
 
     kind: ClassVar[str] = "customer_gateway"
+    group: ClassVar[str] = "VPN"
+    becomes: ClassVar[str] = (
+        "A node that forwards. It has the first address of the site's prefix and a public address in each internet; "
+        "its default route leads to the first of these."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "Alibaba Cloud documentation, VPN Gateway: Connect on-premises data centers to VPC networks",
+    )
+    example: ClassVar[str] = """\
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
+dc: {kind: site, prefix: 172.16.10.0/24, hosts: {dc-host: 172.16.10.10}}
+cgw: {kind: customer_gateway, site: dc, addresses: {inet: 198.51.100.20}}
+"""
 
-    site: str = option(Ref(("site",)), "the site whose router it is")
+    site: str = option(Ref(("site",)), "the site whose router it is; a site has one")
     addresses: dict[str, IPv4Address] = option(
-        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider"
+        MapOf(Ref(("internet",)), ADDRESS),
+        "its public address, for each internet that it is on; its side to isp1 is then called cgw.isp1",
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

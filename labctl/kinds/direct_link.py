@@ -16,7 +16,7 @@ from labctl.description.words import PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab, Subnet, refuse_speed
 from labctl.kinds.classic_network import ClassicNetwork
-from labctl.kinds.power_workspace import PowerWorkspace
+from labctl.kinds.power_workspace import TAKEN, PowerWorkspace
 from labctl.model.network import device_name
 
 LINK_LOCAL = IPv4Network("169.254.0.0/16")
@@ -24,13 +24,32 @@ LINK_LOCAL = IPv4Network("169.254.0.0/16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectLink:
-    """A private circuit. The backbone has the first address of its peering, the far end the second."""
+    """A private circuit from the backbone to a network outside it. The backbone has the first address of its peering,
+    the far end the second.
+    """
 
     kind: ClassVar[str] = "direct_link"
+    group: ClassVar[str] = "Circuits and Power"
+    becomes: ClassVar[str] = (
+        "A bridge with two ports: the backbone's node and the workspace's. The backbone gets routes to the "
+        "workspace's own subnets (not those with byoip), the workspace to the backbone's classic subnets. With "
+        "`speed` each port is limited (tbf)."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, Direct Link: About IBM Cloud Direct Link (2.0)",
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+power:
+  kind: power_workspace
+  subnets: {plain: {prefix: 10.150.0.0/24, lpars: {lpar1: 10.150.0.10}}}
+dl: {kind: direct_link, from: bb, to: power, peering: 169.254.254.0/30, speed: 1gbit}
+"""
 
-    from_: str = option(Ref(("backbone",)), "the backbone's end")
-    to: str = option(Ref(("power_workspace",)), "the far end")
-    peering: IPv4Network = option(PREFIX, "the /30 of its two ends")
+    from_: str = option(Ref(("backbone",)), "the backbone that it starts from")
+    to: str = option(Ref(("power_workspace",)), "the workspace at its far end")
+    peering: IPv4Network = option(PREFIX, "the /30 of its two ends, in 169.254.0.0/16")
     speed: int | None = option(RATE, "what it carries in each direction; not given: as much as comes", None)
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
@@ -59,7 +78,7 @@ class DirectLink:
             if not each.byoip:
                 lab.claim_prefix(path, each.prefix, f"on {self.from_}")
             for closed in backbone.filters if backbone else ():
-                if each.prefix.overlaps(closed):
+                if each.prefix.overlaps(closed) and not any(closed.subnet_of(taken) for taken in TAKEN):
                     lab.fault(path, f"{self.from_} takes nothing in {closed} from an attached network")
 
     def place(self, me: str, lab: Lab) -> None:

@@ -25,13 +25,40 @@ from labctl.model.services import Record, Zone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointGateway:
-    """The way from a VPC to one service instance."""
+    """The way from a VPC to one service instance: a virtual private endpoint gateway. It has one reserved address in
+    each zone of the VPC, which may be bound one after the other, and with it comes the service's private name.
+    """
 
     kind: ClassVar[str] = "endpoint_gateway"
+    group: ClassVar[str] = "Private endpoints"
+    becomes: ClassVar[str] = (
+        "A node plugged into the subnet of each reserved address, with a link to the backbone. TCP to a reserved "
+        "address becomes TCP to the service (DNAT), which sees the reserved address as its client (SNAT); INPUT and "
+        "FORWARD drop everything else, so a ping gets no answer. Each private_dns on the backbone gets a zone named "
+        "as the service, seen by this VPC alone, with an A record of 60 s for each reserved address; without any "
+        "address the answer is empty (nodata)."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, VPC: About virtual private endpoint gateways",
+        "IBM Cloud Docs, VPC: Binding and unbinding a reserved IP address",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+pdns: {kind: private_dns, on: bb, addresses: [161.26.0.7]}
+kms: {kind: cloud_service, on: bb, fqdn: kms.example.com, address: 166.9.20.10, ports: [tcp/443]}
+vpc1:
+  kind: vpc
+  on: bb
+  subnets: {app: {zone: z1, prefix: 10.240.0.0/24}, db: {zone: z2, prefix: 10.240.64.0/24}}
+vpe: {kind: endpoint_gateway, vpc: vpc1, target: kms, ips: {z1: 10.240.0.9, z2: 10.240.64.9}}
+vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
+"""
 
-    vpc: str = option(Ref(("vpc",)), "the VPC that it serves")
+    vpc: str = option(Ref(("vpc",)), "the VPC that it serves; it must be on the service's backbone")
     target: str = option(Ref(("cloud_service",)), "the one service instance that it leads to")
-    ips: dict[str, IPv4Address] = option(MapOf(NAME, ADDRESS), "its reserved address in each zone")
+    ips: dict[str, IPv4Address] = option(
+        MapOf(NAME, ADDRESS), "zones of the VPC, each with the reserved address in one of its subnets; {} for none yet"
+    )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("endpoint_gateway", "node")}
@@ -40,7 +67,8 @@ class EndpointGateway:
         self._refuse_twin(me, lab)
         vpc, service = lab.find(self.vpc, Vpc), lab.find(self.target, CloudService)
         if vpc and service and vpc.on != service.on:
-            lab.fault((me, "target"), f"is on the backbone {service.on}, and the VPC {self.vpc} is not", "set vpc.on")
+            rule = f"is on the backbone {service.on}, and the VPC {self.vpc} is not"
+            lab.fault((me, "target"), rule, f"say `on: {service.on}` in {self.vpc}", other=(self.vpc,))
         for zone, address in self.ips.items():
             self._refuse_address(me, lab, zone, address)
 

@@ -29,16 +29,45 @@ class StaticRouteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayAppliance:
-    """A router with a private and a public side, where VPN and GRE tunnels end."""
+    """The customer's own router inside the provider's network (a Virtual Router Appliance, a vSRX). It has a private
+    and a public side, and VPN and GRE tunnels end at it. Its default route is public; what the backbone accepts is
+    behind its private side; every other private destination needs a static route.
+    """
 
     kind: ClassVar[str] = "gateway_appliance"
-
-    on: str = option(Ref(("subnet",)), "the private subnet that it is in")
-    private: IPv4Address = option(ADDRESS, "its private address")
-    public: dict[str, IPv4Address] = option(
-        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider"
+    group: ClassVar[str] = "Circuits and Power"
+    becomes: ClassVar[str] = (
+        "A node that forwards, plugged into the private subnet and into each internet. Its default route leads to its "
+        "first internet, what the backbone `accepts` is routed to the private side, and each static route to the side "
+        "that it names."
     )
-    static_routes: tuple[StaticRouteSpec, ...] = option(ListOf(RecordOf(StaticRouteSpec)), "its static routes", ())
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, Virtual Router Appliance: About the VRA",
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm, accepts: [10.0.0.0/8]}
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
+cnet: {kind: classic_network, on: bb, subnets: {app: {prefix: 10.148.252.64/26}}}
+vra:
+  kind: gateway_appliance
+  on: cnet.app
+  private: 10.148.252.83
+  public: {inet: 198.51.100.2}
+  static_routes: [{to: 172.16.3.1/32, via: private}]
+"""
+
+    on: str = option(Ref(("subnet",)), "the private subnet that it is in, such as cnet.app")
+    private: IPv4Address = option(ADDRESS, "its address in that subnet; its side there is called vra.private")
+    public: dict[str, IPv4Address] = option(
+        MapOf(Ref(("internet",)), ADDRESS),
+        "its public address, for each internet that it is on; its side to isp1 is then called vra.isp1",
+    )
+    static_routes: tuple[StaticRouteSpec, ...] = option(
+        ListOf(RecordOf(StaticRouteSpec)),
+        "static routes; GRE to a far end that only the private side reaches needs one",
+        (),
+    )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {

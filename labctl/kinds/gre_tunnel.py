@@ -16,10 +16,15 @@ from labctl.description.words import ADDRESS, BOOLEAN, INTERFACE, PREFIX, intege
 from labctl.kinds.base import Lab
 from labctl.kinds.direct_link import DirectLink
 from labctl.kinds.gateway_appliance import GatewayAppliance
-from labctl.model.network import GreEnd, device_name, host_prefix
+from labctl.model.network import device_name, host_prefix
+from labctl.model.tunnels import GreEnd
 
 LARGEST_MTU = 1476
 """1500 bytes less the outer IPv4 header (20) and the GRE header (4); a key takes 4 more (RFC 2784, RFC 2890)."""
+
+
+NO_GRE_FROM = 10_000_000_000
+"""Bits per second: "GRE tunnels are not supported on 10 Gbps Direct Link connections"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,23 +53,64 @@ class CarriesSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreTunnel:
-    """A GRE tunnel with static routes."""
+    """A GRE tunnel with static routes, from a Power workspace to a gateway appliance. It carries prefixes that the
+    customer brought along, which the backbone would not route.
+    """
 
     kind: ClassVar[str] = "gre_tunnel"
+    group: ClassVar[str] = "Circuits and Power"
+    becomes: ClassVar[str] = (
+        "At both ends a GRE device of this name with the inner address, routes into it for what lies behind the other "
+        "end, and an unreachable route behind each, so that nothing follows the default route while the tunnel is "
+        "down (unless `when_down` is follow_default); TCP segments are fitted to its MTU. The workspace owns the "
+        "outer address, and the backbone gets a route to it by the direct_link."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "RFC 2784: Generic Routing Encapsulation (GRE)",
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
+cnet: {kind: classic_network, on: bb, subnets: {app: {prefix: 10.148.252.64/26}}}
+vra:
+  kind: gateway_appliance
+  on: cnet.app
+  private: 10.148.252.83
+  public: {inet: 198.51.100.2}
+  static_routes: [{to: 172.16.3.1/32, via: private}]
+power:
+  kind: power_workspace
+  subnets: {own: {prefix: 192.168.50.0/24, byoip: true, lpars: {lpar1: 192.168.50.10}}}
+dl: {kind: direct_link, from: bb, to: power, peering: 169.254.254.0/30}
+byoip:
+  kind: gre_tunnel
+  a: power
+  b: vra
+  outer: {a: 172.16.3.1, b: 10.148.252.83}
+  inner: {a: 172.16.3.5/30, b: 172.16.3.6/30}
+  carries: {a: [192.168.50.0/24], b: [172.20.10.0/24]}
+"""
 
-    a: str = option(Ref(("power_workspace",)), "the workspace's end")
-    b: str = option(Ref(("gateway_appliance",)), "the appliance's end")
-    outer: OuterSpec = option(RecordOf(OuterSpec), "addresses outside")
-    inner: InnerSpec = option(RecordOf(InnerSpec), "addresses inside")
-    carries: CarriesSpec = option(RecordOf(CarriesSpec), "what it carries")
+    a: str = option(Ref(("power_workspace",)), "the workspace at one end")
+    b: str = option(Ref(("gateway_appliance",)), "the appliance at the other end")
+    outer: OuterSpec = option(
+        RecordOf(OuterSpec), "the addresses of the GRE packets themselves; b's is the private address of the appliance"
+    )
+    inner: InnerSpec = option(
+        RecordOf(InnerSpec), "the addresses of the two ends inside the tunnel, in one small subnet"
+    )
+    carries: CarriesSpec = option(RecordOf(CarriesSpec), "the prefixes that lie behind each end")
     mtu: int = option(
         integer(576, LARGEST_MTU, "1500 less the headers of IP and GRE"),
         "the largest packet inside, in bytes",
         LARGEST_MTU,
     )
-    enabled: bool = option(BOOLEAN, "false: both ends are shut down", True)
+    enabled: bool = option(BOOLEAN, "false: the devices of both ends are shut down", True)
     when_down: str = option(
-        Choice(("unreachable", "follow_default")), "what becomes of its traffic while it is down", "unreachable"
+        Choice(("unreachable", "follow_default")),
+        "what becomes of its traffic while it is down: the sender is told, or it takes the default route",
+        "unreachable",
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
@@ -72,16 +118,41 @@ class GreTunnel:
 
     def refuse(self, me: str, lab: Lab) -> None:
         if self.outer.a == self.outer.b:
-            lab.fault((me, "outer", "b"), "both ends of a tunnel have the same address")
+            lab.fault((me, "outer", "b"), "both ends of a tunnel have the same address", other=(me, "outer", "a"))
         if self.inner.a.network != self.inner.b.network or self.inner.a == self.inner.b:
-            lab.fault((me, "inner", "b"), f"must be another address of {self.inner.a.network}")
-        for end, outer in (("a", self.outer.a), ("b", self.outer.b)):
-            if outer in self.inner.a.network:
-                rule = f"lies inside the tunnel's own network {self.inner.a.network}: the tunnel would carry itself"
-                lab.fault((me, "outer", end), rule)
+            rule = f"must be another address of {self.inner.a.network}"
+            lab.fault((me, "inner", "b"), rule, other=(me, "inner", "a"))
+        self._refuse_halves(me, lab)
+        self._refuse_recursion(me, lab)
+        for name, link in lab.all(DirectLink):
+            if link.to == self.a and (link.speed or 0) >= NO_GRE_FROM:
+                rule = f"no GRE tunnel crosses a direct link of 10 Gbit/s, as {name} is"
+                lab.fault((me, "a"), rule, other=(name, "speed"))
         appliance = lab.find(self.b, GatewayAppliance)
         if appliance and appliance.private != self.outer.b:
             lab.fault((me, "outer", "b"), f"is not the private address of {self.b}, {appliance.private}")
+
+    def _refuse_halves(self, me: str, lab: Lab) -> None:
+        """A tunnel has a /29: the workspace's outer address in one half of it, both inner addresses in the other."""
+        inner = self.inner.a.network
+        if inner.prefixlen != 30:
+            rule = "the inside of a tunnel is a /30, one half of the /29 that it has"
+            lab.fault((me, "inner", "a"), rule, value=str(self.inner.a))
+            return
+        for end, outer in (("a", self.outer.a), ("b", self.outer.b)):
+            if outer in inner:
+                rule = f"lies inside the tunnel's own network {inner}: the tunnel would carry itself"
+                lab.fault((me, "outer", end), rule, other=(me, "inner", "a"))
+        if self.outer.a not in inner.supernet() and self.outer.a != self.outer.b:
+            rule = f"lies outside {inner.supernet()}, the tunnel's /29: the half beside {inner} is for it"
+            lab.fault((me, "outer", "a"), rule, other=(me, "inner", "a"))
+
+    def _refuse_recursion(self, me: str, lab: Lab) -> None:
+        for end, outer, carried in (("a", self.outer.a, self.carries.a), ("b", self.outer.b, self.carries.b)):
+            for i, prefix in enumerate(carried):
+                if outer in prefix:
+                    rule = f"holds the tunnel's own outer address {outer}: the tunnel would carry itself"
+                    lab.fault((me, "carries", end, i), rule, value=str(prefix), other=(me, "outer", end))
 
     def place(self, me: str, lab: Lab) -> None:
         lab.net.own(self.a, self.outer.a, known=False)

@@ -17,14 +17,27 @@ from labctl.kinds.base import Lab, Subnet, refuse_speed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Internet:
-    """The public network between sites and clouds. It routes its own prefixes and no others."""
+    """The public network between sites and clouds, or one provider of it. It routes its own prefixes and no others."""
 
     kind: ClassVar[str] = "internet"
+    group: ClassVar[str] = "Places"
+    becomes: ClassVar[str] = (
+        "A node that forwards, the Internet's router, and for each prefix a bridge in which that router has the first "
+        "address. Everybody with a public address is plugged into the bridge of its prefix. With `delay` each "
+        "customer's port delays what is sent to it (netem), with `speed` both ends of it are limited (tbf). Nothing "
+        "of it touches the machine's own network."
+    )
+    cites: ClassVar[tuple[str, ...]] = ("RFC 5737: IPv4 Address Blocks Reserved for Documentation",)
+    example: ClassVar[str] = """\
+isp1: {kind: internet, prefixes: [198.51.100.0/24, 203.0.113.0/24], delay: 10ms, speed: 100mbit}
+web: {kind: host, net: isp1, address: 198.51.100.10, serves: [tcp/80]}
+client: {kind: host, net: isp1, address: 203.0.113.20}
+"""
 
     prefixes: tuple[IPv4Network, ...] = option(
-        ListOf(PREFIX, least=1), "public prefixes; the router has the first address of each"
+        ListOf(PREFIX, least=1), "its public prefixes; its router has the first address of each"
     )
-    delay: int = option(DURATION, "one-way delay between two of its customers", 0)
+    delay: int = option(DURATION, "one-way delay between two of its customers; a ping takes twice as long", 0)
     speed: int | None = option(RATE, "of each customer's access, in each direction; not given: no limit", None)
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

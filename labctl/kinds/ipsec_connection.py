@@ -18,11 +18,13 @@ from labctl.kinds.base import Lab, Subnet
 from labctl.kinds.customer_gateway import CustomerGateway
 from labctl.kinds.gateway_appliance import GatewayAppliance
 from labctl.kinds.internet import Internet
+from labctl.kinds.ipsec_rivals import refuse_rivals
 from labctl.kinds.vpc import Vpc
 from labctl.kinds.vpn_gateway import VpnGateway
-from labctl.model.network import Cipher, Esp, EspSide, device_name, host_prefix
+from labctl.model.network import device_name, host_prefix
 from labctl.model.numbers import slot_of
 from labctl.model.services import WatchedPath
+from labctl.model.tunnels import Cipher, Esp, EspSide
 
 GATEWAYS = ("gateway", "side")
 WHY_NOT = dict.fromkeys(
@@ -47,8 +49,12 @@ class SelectorsSpec:
 class HealthSpec:
     """How the two ends find out that the tunnel no longer carries."""
 
-    from_: IPv4Address = option(ADDRESS, "the local gateway's address inside")
-    to: IPv4Address = option(ADDRESS, "the remote gateway's address inside")
+    from_: IPv4Address = option(
+        ADDRESS, "the local gateway's address behind the tunnel; it must lie in the local selectors"
+    )
+    to: IPv4Address = option(
+        ADDRESS, "the remote gateway's address behind the tunnel; it must lie in the remote selectors"
+    )
     interval: int = option(DURATION, "time between two checks", 200)
     count: int = option(integer(2, 50), "checks missed before the tunnel counts as down", 3)
 
@@ -64,23 +70,66 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpsecConnection:
-    """An ESP tunnel, its keys generated for each lab."""
+    """One ESP tunnel between two gateways, with what may cross it. Several connections between the same two gateways
+    back each other up: the one with the greatest weight carries as long as its check passes.
+    """
 
     kind: ClassVar[str] = "ipsec_connection"
+    group: ClassVar[str] = "VPN"
+    becomes: ClassVar[str] = (
+        "At both gateways an xfrm interface of this name, an ESP security association for each direction with keys "
+        "made for each lab, and for each pair of selectors a policy for what leaves, arrives and is forwarded; in "
+        "clear, what a selector covers is discarded (unless `inbound_clear` is bypass). The prefixes behind the far "
+        "end are routed into the tunnel (and from the VPC's router to its gateway), with an unreachable route behind, "
+        "so that nothing leaves in clear; TCP segments are fitted to its MTU. With `check` a path watcher at both "
+        "ends holds a BFD session inside the tunnel and keeps those routes only while it is up. Keys are given, not "
+        "negotiated: there is no IKE."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "Alibaba Cloud documentation, VPN Gateway: IPsec-VPN connections (VPN Gateway)",
+        "RFC 4301: Security Architecture for the Internet Protocol",
+        "RFC 4303: IP Encapsulating Security Payload (ESP)",
+        "RFC 5880: Bidirectional Forwarding Detection (BFD)",
+    )
+    example: ClassVar[str] = """\
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
+vpc1: {kind: vpc, subnets: {app: {zone: a, prefix: 10.0.1.0/24}}}
+gw: {kind: vpn_gateway, subnet: vpc1.app, private: 10.0.1.2, addresses: {inet: 198.51.100.10}}
+dc: {kind: site, prefix: 172.16.10.0/24, hosts: {dc-host: 172.16.10.10}}
+cgw: {kind: customer_gateway, site: dc, addresses: {inet: 198.51.100.20}}
+vpn:
+  kind: ipsec_connection
+  local: gw
+  remote: cgw
+  selectors: {local: [10.0.1.0/24], remote: [172.16.10.0/24]}
+  check: {from: 10.0.1.2, to: 172.16.10.1, interval: 200ms, count: 3}
+"""
 
-    local: str = option(Ref(GATEWAYS, WHY_NOT), "a gateway, or one side of it where it has several (gw.isp1)")
-    remote: str = option(Ref(GATEWAYS, WHY_NOT), "the gateway at the other end, or one side of it")
-    selectors: SelectorsSpec = option(RecordOf(SelectorsSpec), "what may cross")
+    never: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("psk", "key", "keys"), "keys are made anew for each lab that comes up"
+    )
+
+    local: str = option(
+        Ref(GATEWAYS, WHY_NOT), "a gateway, or where it has several public addresses one side of it, such as gw.isp1"
+    )
+    remote: str = option(Ref(GATEWAYS, WHY_NOT), "the gateway at the other end, or one side of it likewise")
+    selectors: SelectorsSpec = option(RecordOf(SelectorsSpec), "what may cross the tunnel; all else stays outside")
     cipher: str = option(Choice(get_args(Cipher)), "encryption and integrity", "aes256-gcm")
     mtu: int = option(
         integer(576, LARGEST_MTU, "a VPN gateway passes no larger packets"),
         "the largest packet inside, in bytes",
         LARGEST_MTU,
     )
-    weight: int = option(integer(0, 100), "the greatest carries, the others stand by", 100)
-    check: HealthSpec | None = option(RecordOf(HealthSpec), "how a dead tunnel is found out", None)
+    weight: int = option(
+        integer(0, 100),
+        "of the connections between the same gateways the one with the greatest carries, the others stand by",
+        100,
+    )
+    check: HealthSpec | None = option(
+        RecordOf(HealthSpec), "how both ends find out that the tunnel is dead; needed where there are several", None
+    )
     inbound_clear: str = option(
-        Choice(("discard", "bypass")), "what arrives outside the tunnel for the prefixes behind it", "discard"
+        Choice(("discard", "bypass")), "what becomes of packets in clear for the prefixes behind the tunnel", "discard"
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
@@ -99,6 +148,7 @@ class IpsecConnection:
         self._refuse_overlap(me, lab)
         self._refuse_misplaced(me, lab)
         self._refuse_check(me, lab)
+        refuse_rivals(me, self, lab)
         group = self._group(lab)
         weights = [each.weight for each in group.values()]
         if len(group) > 1 and not any(weights):
@@ -127,6 +177,12 @@ class IpsecConnection:
                 if behind and not any(selector.overlaps(prefix) for prefix in behind):
                     node, have = gateway.partition(".")[0], ", ".join(str(prefix) for prefix in behind)
                     lab.fault((me, "selectors", side, i), f"is not behind {node}, which has {have}")
+
+    def beyond(self, gateway: str) -> tuple[str, tuple[IPv4Network, ...]]:
+        """The side of the selectors that is beyond the tunnel for a gateway, and its prefixes."""
+        if self.local.partition(".")[0] == gateway:
+            return "remote", self.selectors.remote
+        return "local", self.selectors.local
 
     def _refuse_check(self, me: str, lab: Lab) -> None:
         if self.check is None:

@@ -14,12 +14,27 @@ from labctl.kinds.base import Lab
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JumpServer:
-    """A server to log in to, with its default route at the subnet's router."""
+    """A server to log in to before going further. It routes nothing itself."""
 
     kind: ClassVar[str] = "jump_server"
+    group: ClassVar[str] = "In a cloud"
+    becomes: ClassVar[str] = (
+        "A node that does not forward, plugged into the subnet, with a default route to the subnet's router and a "
+        "test server at tcp/22."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+    )
+    example: ClassVar[str] = """\
+bb: {kind: backbone, provider: ibm}
+cnet: {kind: classic_network, on: bb, subnets: {app: {prefix: 10.148.252.64/26}}}
+jump: {kind: jump_server, subnet: cnet.app, address: 10.148.252.70}
+"""
 
-    subnet: str = option(Ref(("subnet",)), "the subnet that it is in")
-    address: IPv4Address = option(ADDRESS, "its address")
+    never: ClassVar[dict[str, str]] = {"ip_forward": "a jump server routes nothing: one logs in to it, and on from it"}
+
+    subnet: str = option(Ref(("subnet",)), "the subnet that it is in, such as cnet.app")
+    address: IPv4Address = option(ADDRESS, "its address in the subnet")
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("jump_server", "node")}

@@ -15,24 +15,55 @@ from labctl.description.types import MapOf
 from labctl.description.words import ADDRESS, BOOLEAN, NAME, PREFIX, Servers
 from labctl.kinds.base import Lab, Subnet
 
+TAKEN = tuple(map(IPv4Network, ("10.0.0.0/14", "10.198.0.0/15", "10.200.0.0/14", "169.254.0.0/16", "224.0.0.0/4")))
+"""Prefixes that no subnet of a workspace can have ("Power Systems Virtual Servers: network environment")."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerSubnetSpec:
     """A subnet of the workspace."""
 
-    prefix: IPv4Network = option(PREFIX, "its prefix; the workspace's router has the first address")
-    byoip: bool = option(BOOLEAN, "the customer's own addresses, which the backbone does not route", False)
-    lpars: dict[str, IPv4Address] = option(MapOf(NAME, ADDRESS), "its logical partitions and their addresses", {})
+    prefix: IPv4Network = option(PREFIX, "its addresses; the workspace's router has the first one")
+    byoip: bool = option(
+        BOOLEAN,
+        "bring your own IP: the customer's addresses, which the backbone does not route; a gre_tunnel must carry them",
+        False,
+    )
+    lpars: dict[str, IPv4Address] = option(
+        MapOf(NAME, ADDRESS),
+        "its logical partitions and their addresses; each is a node of the lab, by its own name",
+        {},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerWorkspace:
-    """A workspace; its node is its virtual router."""
+    """A Power Systems Virtual Server workspace: partitions in subnets behind a virtual router. It is outside the
+    backbone: a direct_link reaches it, and addresses that the customer brought along (`byoip`) need a gre_tunnel.
+    """
 
     kind: ClassVar[str] = "power_workspace"
+    group: ClassVar[str] = "Circuits and Power"
+    becomes: ClassVar[str] = (
+        "A node that forwards, the virtual router; for each subnet a bridge in which it has the first address, and "
+        "for each partition a node with a default route to that."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, Power Systems Virtual Servers: Network architecture diagrams for non-PER",
+    )
+    example: ClassVar[str] = """\
+power:
+  kind: power_workspace
+  serves: [tcp/22]
+  subnets:
+    plain: {prefix: 10.150.0.0/24, lpars: {lpar1: 10.150.0.10, lpar2: 10.150.0.11}}
+"""
 
-    subnets_: dict[str, PowerSubnetSpec] = option(MapOf(NAME, RecordOf(PowerSubnetSpec)), "its subnets, by name")
-    serves: tuple[tuple[str, int], ...] = option(Servers(), "test servers on each partition, such as tcp/22", ())
+    subnets_: dict[str, PowerSubnetSpec] = option(
+        MapOf(NAME, RecordOf(PowerSubnetSpec)),
+        "its subnets, by name; elsewhere the subnet own of power is called power.own",
+    )
+    serves: tuple[tuple[str, int], ...] = option(Servers(), "ports at which every partition runs a test server", ())
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         subnets = {f"{me}.{name}": ("subnet", "link") for name in self.subnets_}
@@ -53,6 +84,9 @@ class PowerWorkspace:
         for name, each in self.subnets_.items():
             path = (me, "subnets", name, "prefix")
             lab.claim_subnet(path, each.prefix, me)
+            for taken in TAKEN:
+                if each.prefix.overlaps(taken):
+                    lab.fault(path, f"overlaps {taken}, which the provider uses itself: no workspace can have it")
             known = not lab.unread("gre_tunnel")
             if each.byoip and known and not any(each.prefix.subnet_of(prefix) for prefix in carried):
                 hint = "add it to the `carries` of a gre_tunnel"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Kind
+from labctl.kinds.bridge import Bridge
 from labctl.kinds.classic_network import ClassicNetwork
 from labctl.kinds.cloud_service import CloudService
 from labctl.kinds.customer_gateway import CustomerGateway
@@ -16,8 +17,10 @@ from labctl.kinds.instance import Instance
 from labctl.kinds.internet import Internet
 from labctl.kinds.ipsec_connection import IpsecConnection
 from labctl.kinds.jump_server import JumpServer
+from labctl.kinds.link import Link
 from labctl.kinds.power_workspace import PowerWorkspace
 from labctl.kinds.private_dns import PrivateDns
+from labctl.kinds.router import Router
 from labctl.kinds.site import Site
 from labctl.kinds.vpc import Vpc
 from labctl.kinds.vpn_gateway import VpnGateway
@@ -26,6 +29,7 @@ KINDS: dict[str, type[Kind]] = {
     kind.kind: kind
     for kind in (
         Backbone,
+        Bridge,
         ClassicNetwork,
         CloudService,
         CustomerGateway,
@@ -38,21 +42,46 @@ KINDS: dict[str, type[Kind]] = {
         Internet,
         IpsecConnection,
         JumpServer,
+        Link,
         PowerWorkspace,
         PrivateDns,
+        Router,
         Site,
         Vpc,
         VpnGateway,
     )
 }
 
-ALIASES = {
-    "ecs": "instance",
-    "edge_gateway": "gateway_appliance",
-    "vm": "instance",
-    "vnet": "vpc",
-    "vra": "gateway_appliance",
-    "vsi": "instance",
-    "vsrx": "gateway_appliance",
+PROVIDERS = {
+    "IBM": {
+        "edge_gateway": "gateway_appliance",
+        "lpar": "instance",
+        "vpe": "endpoint_gateway",
+        "vra": "gateway_appliance",
+        "vsi": "instance",
+        "vsrx": "gateway_appliance",
+    },
+    "Alibaba": {"ecs": "instance", "vpn_connection": "ipsec_connection"},
+    "Azure": {
+        "local_network_gateway": "customer_gateway",
+        "virtual_network_gateway": "vpn_gateway",
+        "vm": "instance",
+        "vnet": "vpc",
+    },
 }
-"""A provider's word for a kind, and the kind."""
+"""The providers' own words for a kind: each may be written as the `kind` of a resource."""
+
+PARTS = {
+    "dns_zone": "private_dns.zones",
+    "health_check": "ipsec_connection.check",
+    "reserved_ip": "endpoint_gateway.ips",
+    "static_route": "gateway_appliance.static_routes",
+    "subnet": "vpc.subnets",
+    "vswitch": "vpc.subnets",
+    "zone": "vpc.subnets.zone",
+}
+"""What other tools have as a thing of its own, and the field of a kind that it is here."""
+
+ALIASES = {word: kind for words in PROVIDERS.values() for word, kind in words.items()}
+OTHER_WORDS = {**ALIASES, **PARTS}
+"""All of these words, and what each is here."""

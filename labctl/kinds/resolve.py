@@ -72,7 +72,7 @@ def _refuse_clashes(lab: Lab) -> None:
     routes: dict[tuple[str, IPv4Network, int], Route] = {}
     for route in net.paths:
         first = routes.setdefault((route.node, route.to, route.metric), route)
-        if first != route:
+        if first is not route and first != route:
             ways = " and ".join(str(each.via or each.device or "unreachable") for each in (first, route))
             rule = f"two routes of the same rank to {route.to}, by {ways}"
             lab.fault((lab.owner(route.node),), rule, "let one of them go", value="")

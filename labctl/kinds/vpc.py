@@ -21,18 +21,43 @@ from labctl.kinds.base import Lab, Subnet
 class SubnetSpec:
     """A subnet of a VPC, in one zone."""
 
-    zone: str = option(NAME, "the zone that it is in")
-    prefix: IPv4Network = option(PREFIX, "its prefix; the VPC's router has the first address")
+    zone: str = option(
+        NAME, "the availability zone that it is in: any name; the drill zone_off takes down all of a zone"
+    )
+    prefix: IPv4Network = option(PREFIX, "its addresses; the VPC's router has the first one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vpc:
-    """A VPC; its node is its implicit router."""
+    """A virtual private cloud: subnets around one implicit router. It has no way out to the Internet until something is
+    added that is one; on a backbone it reaches the provider's services.
+    """
 
     kind: ClassVar[str] = "vpc"
+    group: ClassVar[str] = "In a cloud"
+    becomes: ClassVar[str] = (
+        "A node that forwards, the implicit router, and for each subnet a bridge in which that router has the first "
+        "address. With `on` a link to the backbone, numbered by labctl, with routes to the provider's service "
+        "prefixes (for ibm 161.26.0.0/16 and 166.8.0.0/14), and routes back to each subnet."
+    )
+    cites: ClassVar[tuple[str, ...]] = (
+        "IBM Cloud Docs, VPC: About networking",
+        "IBM Cloud Docs, VPC: About subnets in VPC",
+    )
+    example: ClassVar[str] = """\
+vpc1:
+  kind: vpc
+  subnets:
+    app: {zone: z1, prefix: 10.240.0.0/24}
+    db: {zone: z2, prefix: 10.240.64.0/24}
+vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
+vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]}
+"""
 
-    subnets_: dict[str, SubnetSpec] = option(MapOf(NAME, RecordOf(SubnetSpec)), "its subnets, by name")
-    on: str = option(Ref(("backbone",)), "the provider's backbone, where services are used", "")
+    subnets_: dict[str, SubnetSpec] = option(
+        MapOf(NAME, RecordOf(SubnetSpec)), "its subnets, by name; elsewhere the subnet app of vpc1 is called vpc1.app"
+    )
+    on: str = option(Ref(("backbone",)), "the provider's backbone, needed to reach a cloud_service or private_dns", "")
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:
         return {me: ("vpc", "node"), **{f"{me}.{name}": ("subnet", "link") for name in self.subnets_}}

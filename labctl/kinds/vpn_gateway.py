@@ -16,14 +16,28 @@ from labctl.kinds.internet import claim_public, plug_public, sides
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VpnGateway:
-    """A gateway in a subnet of a VPC, with one public address for each Internet provider."""
+    """A VPN gateway in a subnet of a VPC: where its IPsec connections end. It is no way out to the Internet: it knows
+    its peers, and has no default route.
+    """
 
     kind: ClassVar[str] = "vpn_gateway"
+    group: ClassVar[str] = "VPN"
+    becomes: ClassVar[str] = (
+        "A node that forwards, plugged into the subnet and, for each public address, into that internet. An "
+        "ipsec_connection that names it adds its tunnels and routes, here and in the VPC's router."
+    )
+    cites: ClassVar[tuple[str, ...]] = ("Alibaba Cloud documentation, VPN Gateway: What is VPN Gateway?",)
+    example: ClassVar[str] = """\
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
+vpc1: {kind: vpc, subnets: {app: {zone: a, prefix: 10.0.1.0/24}}}
+gw: {kind: vpn_gateway, subnet: vpc1.app, private: 10.0.1.2, addresses: {inet: 198.51.100.10}}
+"""
 
-    subnet: str = option(Ref(("subnet",)), "the subnet of the VPC that it is in")
-    private: IPv4Address = option(ADDRESS, "its address there")
+    subnet: str = option(Ref(("subnet",)), "the subnet of the VPC that it is in, such as vpc1.app")
+    private: IPv4Address = option(ADDRESS, "its address in that subnet")
     addresses: dict[str, IPv4Address] = option(
-        MapOf(Ref(("internet",)), ADDRESS), "its public address at each Internet provider"
+        MapOf(Ref(("internet",)), ADDRESS),
+        "its public address, for each internet that it is on; its side to isp1 is then called gw.isp1",
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

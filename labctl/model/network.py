@@ -7,12 +7,15 @@ object. `labctl.plan.compile` turns it into what must exist.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import chain
 from typing import Literal, cast
 
 from labctl.model.numbers import slot_of
 from labctl.model.services import Listen, WatchedPath, Zone
+from labctl.model.tunnels import Esp, GreEnd
 
 TRANSIT = IPv4Network("169.254.64.0/18")
 """Where links without addresses of their own get them: /31 pairs (RFC 3021) of link-local space (RFC 3927)."""
@@ -20,16 +23,14 @@ TRANSIT = IPv4Network("169.254.64.0/18")
 DEVICE_LENGTH = 15
 GUARD_METRIC = 4_000_000
 """Unreachable routes that only count when no real route is left."""
-FRESH_SPI = 0x8000_0000  # the bit by which the SPIs that a rekeying gives differ from the first ones
-
-Cipher = Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1", "aes256-cbc-sha256"]
 
 
 def device_name(wanted: str) -> str:
     """A device name: `wanted`, or where it is longer than the kernel allows, its head and a hash of all of it."""
     plain = wanted.replace(".", "-")
-    short = f"{plain[:9]}-{hashlib.sha256(wanted.encode()).hexdigest()[:5]}"
-    return plain if len(plain) <= DEVICE_LENGTH else short
+    if len(plain) <= DEVICE_LENGTH:
+        return plain
+    return f"{plain[:9]}-{hashlib.sha256(wanted.encode()).hexdigest()[:5]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class Plug:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A link between two nodes that nothing else shares."""
+    """A link between two nodes that nothing else shares. What either sends arrives `delay_ms` later, at most `rate_bit`
+    per second (0: no limit).
+    """
 
     a: str
     b: str
@@ -76,6 +79,8 @@ class Wire:
     a_address: IPv4Interface
     b_address: IPv4Interface
     mtu: int
+    delay_ms: float = 0.0
+    rate_bit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,51 +102,6 @@ class Path:
     device: str | None = None
     metric: int = 0
     source: IPv4Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GreEnd:
-    """One end of a GRE tunnel."""
-
-    node: str
-    device: str
-    local: IPv4Address
-    remote: IPv4Address
-    inner: IPv4Interface
-    mtu: int
-    up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EspSide:
-    """One gateway of an ESP tunnel: where it ends, through which device, and what lies behind it."""
-
-    node: str
-    address: IPv4Address
-    device: str
-    behind: tuple[IPv4Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Esp:
-    """An ESP tunnel between two gateways (RFC 4301, 4303), route-based: one device `name` on each side.
-
-    `number` is unique in the lab and gives the SPIs. What arrives in clear for `behind` is discarded, or let pass
-    where `inbound_clear` is "bypass" (a mistake worth showing).
-    """
-
-    name: str
-    number: int
-    a: EspSide
-    b: EspSide
-    cipher: Cipher
-    mtu: int
-    inbound_clear: Literal["discard", "bypass"] = "discard"
-
-    @property
-    def spis(self) -> tuple[int, int]:
-        """The security parameters indices (RFC 4303 section 2.1) from `a` to `b` and from `b` to `a`."""
-        return 0x1000 * self.number + 1, 0x1000 * self.number + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +153,7 @@ class Network:
     addresses: dict[str, IPv4Address] = field(default_factory=dict)
     spots: dict[str, list[Spot]] = field(default_factory=dict)
     _pairs: set[int] = field(default_factory=set)
+    _guards: set[Path] = field(default_factory=set)
 
     def node(self, name: str, *, forwards: bool = False, stub: tuple[IPv4Address, ...] = ()) -> None:
         """A host, or a router if it `forwards`."""
@@ -231,9 +192,28 @@ class Network:
         self.wires.append(Wire(a, b, device_name(b), device_name(a), *ends, mtu))
         return ends[0].ip, ends[1].ip
 
+    def link(
+        self,
+        name: str,
+        a: tuple[str, IPv4Interface],
+        b: tuple[str, IPv4Interface],
+        *,
+        mtu: int = 1500,
+        delay_ms: float = 0.0,
+        rate_bit: int = 0,
+    ) -> None:
+        """A link between two nodes with its own name and addresses, to be captured under this name: at one of its ends,
+        which sees what either sends.
+        """
+        device = device_name(name)
+        self.wires.append(Wire(a[0], b[0], device, device, a[1], b[1], mtu, delay_ms, rate_bit))
+        for node, interface in (a, b):
+            self.addresses.setdefault(node, interface.ip)
+        self.spots[name] = [Spot(a[0], device, "both")]
+
     def own(self, node: str, address: IPv4Address, *, device: str = "lo", known: bool = True) -> None:
         """A host address of the node; if `known`, the one that it is called by."""
-        self.owns.append(Own(node, device, IPv4Interface((address, 32))))
+        self.owns.append(Own(node, device, IPv4Interface((int(address), 32))))
         if known:
             self.addresses[node] = address
 
@@ -253,7 +233,8 @@ class Network:
     def guard(self, node: str, to: IPv4Network) -> None:
         """While no real route to `to` is left, senders are told so; nothing follows the default route instead."""
         guard = Path(node, to, metric=GUARD_METRIC)
-        if guard not in self.paths:
+        if guard not in self._guards:
+            self._guards.add(guard)
             self.paths.append(guard)
 
     def default(self, node: str, via: IPv4Address) -> None:
@@ -270,19 +251,32 @@ class Network:
 
     def devices(self, node: str) -> tuple[str, ...]:
         """The devices of a node, in the order in which they were written; the loopback is not among them."""
-        return (
-            *(plug.device for plug in self.plugs if plug.node == node),
-            *(wire.a_device for wire in self.wires if wire.a == node),
-            *(wire.b_device for wire in self.wires if wire.b == node),
-            *(end.device for end in self.gre_ends if end.node == node),
-            *(esp.name for esp in self.esps if node in (esp.a.node, esp.b.node)),
-        )
+        return tuple(device for where, device in self._devices() if where == node)
+
+    def every_device(self) -> dict[str, list[str]]:
+        """The devices of every node likewise."""
+        found: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for node, device in self._devices():
+            found[node].append(device)
+        return found
+
+    def _devices(self) -> Iterator[tuple[str, str]]:
+        yield from ((plug.node, plug.device) for plug in self.plugs)
+        for wire in self.wires:
+            yield wire.a, wire.a_device
+            yield wire.b, wire.b_device
+        yield from ((end.node, end.device) for end in self.gre_ends)
+        yield from ((side.node, esp.name) for esp in self.esps for side in (esp.a, esp.b))
 
     def holder(self, address: IPv4Address) -> str | None:
         """The node that has `address`."""
-        plugs = ((plug.node, plug.address.ip) for plug in self.plugs)
-        owns = ((own.node, own.address.ip) for own in self.owns)
-        return next((node for node, each in (*plugs, *owns) if each == address), None)
+        held = chain(
+            ((plug.node, plug.address.ip) for plug in self.plugs),
+            ((own.node, own.address.ip) for own in self.owns),
+            ((wire.a, wire.a_address.ip) for wire in self.wires),
+            ((wire.b, wire.b_address.ip) for wire in self.wires),
+        )
+        return next((node for node, each in held if each == address), None)
 
     def rule(self, node: str, table: Literal["filter", "nat", "mangle"], chain: str, *words: object) -> None:
         """A packet-filter or translation rule."""
@@ -317,4 +311,4 @@ class Network:
 
 def host_prefix(address: IPv4Address) -> IPv4Network:
     """The prefix that holds `address` alone."""
-    return IPv4Network((address, 32))
+    return IPv4Network((int(address), 32))
