@@ -19,7 +19,7 @@ _CHAINS = {
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
 _COMMAND = ("iptables-restore", "--wait", "10")
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _TIMEOUT_S = 120
 
 
@@ -56,7 +56,7 @@ def _run(namespace: Path, subject: Ruleset, script: str) -> None:
     try:
         with netns.enter(namespace):
             done = subprocess.run(
-                _COMMAND, input=script, capture_output=True, text=True, env=_ENVIRONMENT, timeout=_TIMEOUT_S
+                _COMMAND, input=script, capture_output=True, text=True, env=ENVIRONMENT, timeout=_TIMEOUT_S
             )
     except OSError as error:
         raise HostError(f"cannot run {_COMMAND[0]}: {error.strerror}", hint="install the package iptables") from error

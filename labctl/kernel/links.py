@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import struct
+import zlib
 from typing import Literal
 
 from labctl.kernel.netlink import CREATE, EXCL, Message, attribute, nested, text, u32
 from labctl.kernel.words import describe
-from labctl.plan.objects import Bridge, End, Gre, KernelObject, Veth, XfrmInterface
+from labctl.plan.objects import Bridge, End, Gre, KernelObject, Namespace, Veth, XfrmInterface
 
 _RTM_NEWLINK, _RTM_DELLINK = 16, 17
 _IFINFO = struct.Struct("=BxHiII")
 _IFF_UP = 1
+LOOPBACK = 1
+"""The index of `lo` in every namespace (LOOPBACK_IFINDEX, net/net_namespace.h)."""
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_NET_NS_FD, _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 28, 31, 32
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
@@ -25,17 +28,43 @@ _XFRM_LINK, _XFRM_IF_ID = 1, 2
 # A veth has one queue a CPU unless told otherwise, and each one costs an RCU grace period when the link goes.
 _ONE_QUEUE = u32(_IFLA_NUM_TX_QUEUES, 1) + u32(_IFLA_NUM_RX_QUEUES, 1)
 
+_MECHANISMS = {Bridge: "bridges", Veth: "veth", Gre: "GRE (ip_gre)", XfrmInterface: "the xfrm interface"}
+
 Link = Bridge | Veth | Gre | XfrmInterface
+
+FALLBACKS = frozenset(
+    {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip_vti0", "ip6tnl0", "ip6gre0", "ip6gretap0", "ip6_vti0"}
+)
+"""Devices that the kernel makes by itself, in every namespace, when a tunnel's module is loaded."""
+
+
+def index(item: Bridge | Gre | XfrmInterface | End) -> int:
+    """The interface index that a device is given, so that nobody has to ask for it.
+
+    Of a link's ends no two have the same: the kernel announces a loss of carrier at once only where they differ
+    (linkwatch_urgent_event, net/core/link_watch.c), and indices that it chooses itself, 2 and 2, are often equal. It
+    takes the peer's only where the first end has one, too (veth_newlink, drivers/net/veth.c). Other devices have no
+    address of their own, and their names differ in a namespace.
+    """
+    if isinstance(item, End):
+        return 1 << 30 | int(item.mac.replace(":", ""), 16) & (1 << 30) - 1
+    return 1 << 29 | zlib.crc32(item.name.encode()) & (1 << 29) - 1
+
+
+def loopback(item: Namespace) -> Message:
+    """Bring `lo` of a namespace up."""
+    body = _IFINFO.pack(0, 0, LOOPBACK, _IFF_UP, _IFF_UP)
+    return Message(_RTM_NEWLINK, 0, body, ("set lo up in", item), item)
 
 
 def bridge(item: Bridge) -> Message:
-    """Make a bridge, up, that forwards from its first instant and floods multicast."""
+    """Make a bridge that forwards from its first instant and floods multicast."""
     options = (
         u32(_BR_FORWARD_DELAY, 0),
         u32(_BR_STP_STATE, 0),
         attribute(_BR_MCAST_SNOOPING, b"\0"),
     )
-    return _create(item, text(_IFLA_IFNAME, item.name), u32(_IFLA_MTU, item.mtu), _info("bridge", *options), up=True)
+    return _create(item, _named(item), _info("bridge", *options), up=item.up, index=index(item))
 
 
 def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
@@ -44,26 +73,17 @@ def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
     The end `a` is made up and a port of the bridge with index `a_master`; the kernel brings no peer up before the
     pair is complete, so `b` needs `attach` in its own namespace.
     """
-    peer = _IFINFO.pack(0, 0, _index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
+    peer = _IFINFO.pack(0, 0, index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
     master = b"" if a_master is None else u32(_IFLA_MASTER, a_master)
     info = _info("veth", attribute(_VETH_INFO_PEER, peer))
-    return _create(item, _end(item.a, item.mtu, a_fd), master, info, up=True, index=_index(item.a))
-
-
-def _index(end: End) -> int:
-    """An interface index that no other end has.
-
-    The kernel announces a loss of carrier at once only where the two ends of a link differ in their index
-    (linkwatch_urgent_event, net/core/link_watch.c); indices that it chooses itself, 2 and 2, are often equal. It takes
-    the peer's only where the first end has one, too (veth_newlink, drivers/net/veth.c).
-    """
-    return 1 << 30 | int(end.mac.replace(":", ""), 16) & (1 << 30) - 1
+    return _create(item, _end(item.a, item.mtu, a_fd), master, info, up=item.a.up, index=index(item.a))
 
 
 def attach(item: Veth, end: End, master: int | None) -> Message:
     """Bring `end` up, as a port of the bridge with index `master`."""
-    body = b"" if master is None else u32(_IFLA_MASTER, master)
-    return _set(end.name, describe(item), item, body, state="up")
+    state = _IFF_UP if end.up else 0
+    body = _IFINFO.pack(0, 0, index(end), state, _IFF_UP) + (b"" if master is None else u32(_IFLA_MASTER, master))
+    return Message(_RTM_NEWLINK, 0, body, (f"set {end.name} {'up' if end.up else 'down'} of", item), item)
 
 
 def gre(item: Gre) -> Message:
@@ -78,18 +98,30 @@ def gre(item: Gre) -> Message:
         flags, key = struct.pack("!H", _GRE_KEY_PRESENT), struct.pack("!I", item.key)
         options += [attribute(_GRE_IFLAGS, flags), attribute(_GRE_OFLAGS, flags)]
         options += [attribute(_GRE_IKEY, key), attribute(_GRE_OKEY, key)]
-    return _create(item, text(_IFLA_IFNAME, item.name), u32(_IFLA_MTU, item.mtu), _info("gre", *options), up=item.up)
+    return _create(item, _named(item), _info("gre", *options), up=item.up, index=index(item))
 
 
 def xfrm_interface(item: XfrmInterface, device: int) -> Message:
     """Make an xfrm interface over the device with index `device`."""
     info = _info("xfrm", u32(_XFRM_LINK, device), u32(_XFRM_IF_ID, item.if_id))
-    return _create(item, text(_IFLA_IFNAME, item.name), u32(_IFLA_MTU, item.mtu), info, up=item.up)
+    return _create(item, _named(item), info, up=item.up, index=index(item))
 
 
 def adjust(item: KernelObject, device: str, *, mtu: int, up: bool) -> Message:
     """Give `device`, a part of `item`, another MTU and administrative state."""
     return _set(device, f"{describe(item)}: MTU {mtu}", item, u32(_IFLA_MTU, mtu), state="up" if up else "down")
+
+
+def adjust_end(item: Veth, before: End, end: End, master: int) -> Message:
+    """Give `end` of `item` its MTU and administrative state, and of its MAC address and its bridge (0: none) what was
+    otherwise `before`: to set a MAC address anew would empty the neighbour table of the device.
+    """
+    body = u32(_IFLA_MTU, item.mtu)
+    if end.mac != before.mac:
+        body += attribute(_IFLA_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
+    if end.master != before.master:
+        body += u32(_IFLA_MASTER, master)
+    return _set(end.name, describe(item), item, body, state="up" if end.up else "down")
 
 
 def set_state(device: str, state: Literal["up", "down"], what: str, subject: object = None) -> Message:
@@ -100,19 +132,22 @@ def set_state(device: str, state: Literal["up", "down"], what: str, subject: obj
 def delete(item: Link, device: str) -> Message:
     """Delete `device` of `item`; it may be gone already."""
     body = _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, device)
-    return Message(_RTM_DELLINK, 0, body, f"delete {describe(item)}", item, tolerated=(errno.ENODEV,))
+    return Message(_RTM_DELLINK, 0, body, ("delete", item), item, tolerated=(errno.ENODEV,))
 
 
-def _create(item: Link, *attributes: bytes, up: bool, index: int = 0) -> Message:
+def _create(item: Link, *attributes: bytes, up: bool, index: int) -> Message:
     state = _IFF_UP if up else 0
     body = _IFINFO.pack(0, 0, index, state, state) + b"".join(attributes)
-    names = {Bridge: "bridges", Veth: "veth", Gre: "GRE (ip_gre)", XfrmInterface: "the xfrm interface"}
-    return Message(_RTM_NEWLINK, CREATE | EXCL, body, f"create {describe(item)}", item, mechanism=names[type(item)])
+    return Message(_RTM_NEWLINK, CREATE | EXCL, body, ("create", item), item, mechanism=_MECHANISMS[type(item)])
 
 
 def _set(device: str, what: str, subject: object, body: bytes, *, state: Literal["up", "down"]) -> Message:
     header = _IFINFO.pack(0, 0, 0, _IFF_UP if state == "up" else 0, _IFF_UP)
     return Message(_RTM_NEWLINK, 0, header + text(_IFLA_IFNAME, device) + body, f"set {state} {what}", subject)
+
+
+def _named(item: Bridge | Gre | XfrmInterface) -> bytes:
+    return text(_IFLA_IFNAME, item.name) + u32(_IFLA_MTU, item.mtu)
 
 
 def _end(end: End, mtu: int, fd: int) -> bytes:

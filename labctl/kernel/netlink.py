@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from labctl.errors import KernelError
+from labctl.kernel.words import describe
+from labctl.plan.objects import KernelObject
 
 ROUTE, XFRM, NETFILTER = 0, 6, 12
 
@@ -23,7 +25,7 @@ CREATE, EXCL, REPLACE = 0x400, 0x200, 0x100
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x1, 0x100, 0x200
-_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 _NLMSGERR_ATTR_MSG = 1
 
 _FAMILIES = {ROUTE: "rtnetlink", XFRM: "IPsec (xfrm)", NETFILTER: "connection tracking (ctnetlink)"}
@@ -33,11 +35,18 @@ _U32 = struct.Struct("=I")
 
 # Replies wait in the socket until the whole batch is done: a batch of refusals must fit the receive buffer.
 _BATCH = 64
+# More than the kernel puts into one datagram of a dump (32 KiB, netlink_recvmsg), and little enough to be allocated
+# without a mapping of its own.
+_DATAGRAM = 1 << 16
+
+What = str | tuple[str, KernelObject]
+"""In words what a message does: all of it, or a verb and the object that it is done to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request. `subject` and `what` say which object it is for, as data and in words.
+    """One request. `subject` and `what` say which object it is for, as data and in words; the words are put together
+    only when they are needed.
 
     `tolerated`: error numbers that mean "it is so already". `mechanism`: what a kernel lacks that refuses it with
     one of `lacking`.
@@ -46,11 +55,19 @@ class Message:
     type: int
     flags: int
     body: bytes
-    what: str
+    what: What
     subject: object = None
     tolerated: tuple[int, ...] = ()
     mechanism: str = ""
     lacking: tuple[int, ...] = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPROTONOSUPPORT)
+
+    @property
+    def words(self) -> str:
+        """What the message does, e.g. "create bridge br0 in a"."""
+        if isinstance(self.what, str):
+            return self.what
+        verb, item = self.what
+        return f"{verb} {describe(item)}"
 
     def pack(self, sequence: int, *, ack: bool) -> bytes:
         """The bytes on the wire."""
@@ -92,9 +109,11 @@ def attributes(data: bytes) -> dict[int, bytes]:
 
 
 class Connection:
-    """A netlink socket of `family` in the namespace of the calling thread."""
+    """A netlink socket of `family` in the namespace of the calling thread. `strict`: a dump tells only what its request
+    names, and not everything.
+    """
 
-    def __init__(self, family: int) -> None:
+    def __init__(self, family: int, *, strict: bool = False) -> None:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         except OSError as error:
@@ -105,10 +124,14 @@ class Connection:
                 hint=_lacks(name),
             ) from error
         self._sequence = 0
-        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, *([_NETLINK_GET_STRICT_CHK] if strict else [])):
             # Without these a refusal is echoed in full and has no text: worse to read, not wrong.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
+
+    def fileno(self) -> int:
+        """The socket, for select(2) and for what is asked of devices by ioctl (`labctl.kernel.devices`)."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Close the socket."""
@@ -141,6 +164,22 @@ class Connection:
             found.append(body)
         return found
 
+    def ask(self, messages: Sequence[Message]) -> list[bytes]:
+        """The bodies of the answers to `messages`, each of which has one; none of those that are refused."""
+        first = self._sequence + 1
+        self._sequence += len(messages)
+        self._socket.send(b"".join(each.pack(number, ack=False) for number, each in enumerate(messages, first)))
+        found: list[bytes] = []
+        waiting = len(messages)
+        for kind, _, sequence, body in self._receive() if waiting else ():
+            if sequence >= first:
+                waiting -= 1
+                if kind != _NLMSG_ERROR:
+                    found.append(body)
+            if not waiting:
+                break
+        return found
+
     def _send_batch(self, batch: Sequence[Message]) -> None:
         """One send, and only the last message asks for an acknowledgement: refusals are reported without asking."""
         first = self._sequence + 1
@@ -162,7 +201,7 @@ class Connection:
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         while True:
-            data = self._socket.recv(1 << 18)
+            data = self._socket.recv(_DATAGRAM)
             offset = 0
             while offset + _HEADER.size <= len(data):
                 size, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
@@ -183,7 +222,7 @@ def _refusal(message: Message, code: int, words: str) -> KernelError:
     generic = os.strerror(code)
     reason = f"{words} ({generic})" if words else generic
     hint = _lacks(message.mechanism) if message.mechanism and code in message.lacking else ""
-    return KernelError(f"cannot {message.what}: {reason}", subject=message.subject, errno=code, hint=hint)
+    return KernelError(f"cannot {message.words}: {reason}", subject=message.subject, errno=code, hint=hint)
 
 
 def _lacks(mechanism: str) -> str:

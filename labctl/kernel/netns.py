@@ -10,17 +10,21 @@ import contextlib
 import ctypes
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from labctl.errors import HostError, LabError, StateError
+from labctl.errors import HostError, StateError
 from labctl.kernel.paths import Paths
 
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 1 << 18, 1 << 19
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
-_MINE = "/proc/thread-self/ns/net"
+MINE = Path("/proc/thread-self/ns/net")
+"""The namespace that the calling thread is in."""
+_MINE = os.fsencode(MINE)
+T = TypeVar("T")
 _NO_ROOT = "run as root, or in a guest kernel (--on auto)"
 
 
@@ -31,13 +35,48 @@ def enter(path: Path) -> Iterator[None]:
     Sockets opened and children started meanwhile belong there. StateError: `path` is not a namespace; HostError: no
     privilege. See setns(2).
     """
-    with _opened(Path(_MINE)) as home:
-        with _opened(path) as there:
-            _setns(there, path)
+    with _opened(MINE) as home:
         try:
+            with _opened(path) as there:
+                _setns(there, path)
             yield
         finally:
-            _setns(home, Path(_MINE))
+            _setns(home, MINE)
+
+
+def tour(paths: Paths, nodes: Iterable[str]) -> Iterator[str]:
+    """Be in the namespace of each of `nodes` in turn, those that are not there left out, and at home again afterwards.
+
+    One entering a node, where `enter` would go home in between. HostError: no privilege.
+    """
+    folder = paths.namespaces
+    with _opened(MINE) as home, _opened(folder) as place:
+        try:
+            for node in nodes:
+                try:
+                    there = os.open(node, os.O_RDONLY | os.O_CLOEXEC, dir_fd=place)
+                except OSError:
+                    continue
+                try:
+                    _setns(there, folder)
+                except StateError:
+                    continue  # a file, and no namespace bound to it
+                finally:
+                    os.close(there)
+                yield node
+        finally:
+            _setns(home, MINE)
+
+
+def name(paths: Paths, node: str) -> None:
+    """Give the namespace of `node` its name under /run/netns again. StateError where something foreign bears it."""
+    link = paths.link(node)
+    try:
+        if not _is_ours(paths, link.name):
+            paths.netns.mkdir(mode=0o755, parents=True, exist_ok=True)
+            link.symlink_to(paths.namespace(node))
+    except OSError as error:
+        raise StateError(f"{link} is in the way: {error.strerror}") from error
 
 
 def exists(paths: Paths, node: str) -> bool:
@@ -45,11 +84,11 @@ def exists(paths: Paths, node: str) -> bool:
     return _mounted(paths.namespace(node))
 
 
-def create(paths: Paths, nodes: Sequence[str]) -> None:
-    """Make a fresh namespace for each of `nodes`, and its name under /run/netns.
+def make_ready(paths: Paths, nodes: Sequence[str]) -> None:
+    """Prepare the places of fresh namespaces for `nodes`.
 
-    StateError, with nothing made, where something that is not this lab's bears one of the names. HostError where the
-    machine forbids it.
+    StateError, with nothing made, where one of them exists, or where something that is not this lab's bears its name.
+    HostError where the machine forbids it.
     """
     _refuse_foreign(paths, nodes)
     try:
@@ -57,7 +96,40 @@ def create(paths: Paths, nodes: Sequence[str]) -> None:
         _mount_tmpfs(paths)
     except OSError as error:
         raise HostError(f"cannot prepare {paths.namespaces}: {error.strerror}", hint=_hint(error)) from error
-    _in_thread(lambda: _bind_all(paths, nodes))
+
+
+def leave_for_new() -> None:
+    """Go into a fresh namespace that has no name yet. For a process that has nothing to do elsewhere. HostError."""
+    try:
+        _check(_libc.unshare(_CLONE_NEWNET), MINE)
+    except OSError as error:
+        raise HostError(f"cannot make a namespace: {error.strerror}", hint=_hint(error)) from error
+
+
+def go_into(fd: int) -> None:
+    """Go into an open namespace, for good. HostError: no privilege."""
+    _setns(fd, Path(f"/proc/self/fd/{fd}"))
+
+
+def bind(paths: Paths, node: str) -> None:
+    """Make the namespace that the calling thread is in that of `node`, after `make_ready`. StateError, HostError."""
+    try:
+        _bind(paths, node)
+    except FileExistsError as error:
+        raise StateError(f"{error.filename2 or error.filename} is in the way") from error
+    except OSError as error:
+        raise HostError(
+            f"cannot make namespace {paths.link(node).name}: {error.strerror}", hint=_hint(error)
+        ) from error
+
+
+def within(fd: int, home: int, act: Callable[[], T]) -> T:
+    """What `act` returns, done in the open namespace `fd` by a thread whose own is `home`: `enter` for many."""
+    go_into(fd)
+    try:
+        return act()
+    finally:
+        _setns(home, MINE)
 
 
 def settle(files: Mapping[Path, Path]) -> None:
@@ -78,7 +150,7 @@ def remove(paths: Paths, nodes: Iterable[str]) -> None:
     """End the namespaces of `nodes`; what is gone already is fine. StateError tells every failure at once."""
     failures: list[str] = []
     for node in nodes:
-        if _is_ours(paths, paths.link(node)):
+        if _is_ours(paths, paths.link(node).name):
             _attempt(failures, paths.link(node).unlink)
         _unmount(failures, paths.namespace(node))
         _attempt(failures, paths.namespace(node).unlink)
@@ -91,8 +163,7 @@ def destroy(paths: Paths) -> None:
     Works on whatever a crash left, and twice. StateError tells every failure at once.
     """
     failures: list[str] = []
-    for link in _links(paths):
-        _attempt(failures, link.unlink)
+    _unlink_names(failures, paths)
     _unmount(failures, paths.namespaces)
     # Removing the mount point also detaches the copies of the mount that `ip netns exec` made (rmdir(2) does so since
     # Linux 3.19); else one forgotten shell in one node would keep every namespace of the lab alive.
@@ -101,15 +172,17 @@ def destroy(paths: Paths) -> None:
 
 
 def _refuse_foreign(paths: Paths, nodes: Sequence[str]) -> None:
+    names = _names(paths.netns)
     for node in nodes:
-        link = paths.link(node)
-        if os.path.lexists(link) and not _is_ours(paths, link):
+        name = f"{paths.lab}-{node}"
+        if name in names and not _is_ours(paths, name):
             raise StateError(
-                f"{link} is in the way: it does not belong to lab {paths.lab}",
-                hint=f"remove it (ip netns del {link.name}) or give the lab another name",
+                f"{paths.link(node)} is in the way: it does not belong to lab {paths.lab}",
+                hint=f"remove it (ip netns del {name}) or give the lab another name",
             )
+    for node in sorted(_names(paths.namespaces).intersection(nodes)):
         if exists(paths, node):
-            raise StateError(f"namespace {link.name} exists already", hint=f"labctl down {paths.lab}")
+            raise StateError(f"namespace {paths.link(node).name} exists already", hint=f"labctl down {paths.lab}")
 
 
 def _mount_tmpfs(paths: Paths) -> None:
@@ -120,38 +193,38 @@ def _mount_tmpfs(paths: Paths) -> None:
         _mount("none", paths.namespaces, "", _MS_PRIVATE)
 
 
-def _bind_all(paths: Paths, nodes: Sequence[str]) -> None:
-    for node in nodes:
-        try:
-            _bind(paths, node)
-        except FileExistsError as error:
-            raise StateError(f"{error.filename2 or error.filename} is in the way") from error
-        except OSError as error:
-            raise HostError(
-                f"cannot make namespace {paths.link(node).name}: {error.strerror}", hint=_hint(error)
-            ) from error
-
-
 def _bind(paths: Paths, node: str) -> None:
-    place, link = paths.namespace(node), paths.link(node)
-    place.touch(mode=0o444)
-    _check(_libc.unshare(_CLONE_NEWNET), place)
-    _mount(_MINE, place, "", _MS_BIND)
-    if not _is_ours(paths, link):
+    place, link = f"{paths.namespaces}/{node}", paths.link(node)
+    os.close(os.open(place, os.O_CREAT | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o444))
+    _check(_libc.mount(_MINE, place.encode(), b"", ctypes.c_ulong(_MS_BIND), b""), place)
+    try:
         link.symlink_to(place)
+    except FileExistsError:
+        if not _is_ours(paths, link.name):
+            raise
 
 
-def _links(paths: Paths) -> list[Path]:
+def _unlink_names(failures: list[str], paths: Paths) -> None:
+    start = f"{paths.lab}-"
+    names = sorted(name for name in _names(paths.netns) if name.startswith(start) and _is_ours(paths, name))
+    if names:
+        with _opened(paths.netns) as folder:
+            for name in names:
+                _attempt(failures, partial(os.unlink, name, dir_fd=folder))
+
+
+def _names(folder: Path) -> set[str]:
     try:
-        names = sorted(paths.netns.iterdir())
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
     except FileNotFoundError:
-        return []
-    return [name for name in names if _is_ours(paths, name)]
+        return set()
 
 
-def _is_ours(paths: Paths, link: Path) -> bool:
+def _is_ours(paths: Paths, name: str) -> bool:
+    """Whether the entry `name` of /run/netns is a symbolic link to a namespace of this lab."""
     try:
-        return link.readlink().parent == paths.namespaces
+        return os.readlink(f"{paths.netns}/{name}").rpartition("/")[0] == str(paths.namespaces)  # noqa: PTH115
     except OSError:
         # Not a symbolic link, or not there: either way nothing of this lab.
         return False
@@ -206,23 +279,6 @@ def _setns(fd: int, path: Path) -> None:
         raise HostError(f"cannot enter {path}: {error.strerror}", hint=_hint(error)) from error
 
 
-def _in_thread(work: Callable[[], None]) -> None:
-    """Do `work` in a thread that ends with it: unsharing there leaves the caller's namespace alone."""
-    raised: list[LabError] = []
-
-    def body() -> None:
-        try:
-            work()
-        except LabError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-
-
 def _hint(error: OSError) -> str:
     return _NO_ROOT if error.errno in (errno.EPERM, errno.EACCES) else ""
 
@@ -232,7 +288,7 @@ def _mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> 
     _check(_libc.mount(*texts, ctypes.c_ulong(flags), data.encode()), target)
 
 
-def _check(result: int, path: Path) -> None:
+def _check(result: int, path: Path | str) -> None:
     if result:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(path))

@@ -6,7 +6,6 @@ import errno
 import struct
 
 from labctl.kernel.netlink import CREATE, DUMP, EXCL, REPLACE, Message, attribute, attributes, u32
-from labctl.kernel.words import describe
 from labctl.plan.objects import Address, Route
 
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 20, 21, 24, 25, 26
@@ -23,13 +22,13 @@ _RTNH_F_ONLINK = 4
 
 def address(item: Address, device: int) -> Message:
     """Add an address to the device with index `device`."""
-    return Message(_RTM_NEWADDR, CREATE | EXCL, _address(item, device), f"create {describe(item)}", item)
+    return Message(_RTM_NEWADDR, CREATE | EXCL, _address(item, device), ("create", item), item)
 
 
 def delete_address(item: Address, device: int) -> Message:
     """Remove an address; it may be gone already."""
     tolerated = (errno.EADDRNOTAVAIL, errno.ENODEV)
-    return Message(_RTM_DELADDR, 0, _address(item, device), f"delete {describe(item)}", item, tolerated)
+    return Message(_RTM_DELADDR, 0, _address(item, device), ("delete", item), item, tolerated)
 
 
 def route(item: Route, device: int | None, *, replace: bool = False) -> Message:
@@ -37,7 +36,7 @@ def route(item: Route, device: int | None, *, replace: bool = False) -> Message:
     verb, flags = ("change", CREATE | REPLACE) if replace else ("create", CREATE | EXCL)
     scope = _SCOPE_LINK if item.type == "unicast" and item.via is None else _SCOPE_UNIVERSE
     body = _route(item, device, _PROTO_STATIC, scope)
-    return Message(_RTM_NEWROUTE, flags, body, f"{verb} {describe(item)}", item)
+    return Message(_RTM_NEWROUTE, flags, body, (verb, item), item)
 
 
 def delete_route(item: Route, device: int | None) -> Message:
@@ -46,7 +45,7 @@ def delete_route(item: Route, device: int | None) -> Message:
     The whole next hop is given, because metric 0 in a deletion matches a route of any metric.
     """
     body = _route(item, device, 0, _SCOPE_NOWHERE)
-    return Message(_RTM_DELROUTE, 0, body, f"delete {describe(item)}", item, tolerated=(errno.ESRCH, errno.ENODEV))
+    return Message(_RTM_DELROUTE, 0, body, ("delete", item), item, tolerated=(errno.ESRCH, errno.ENODEV))
 
 
 def list_routes() -> Message:
@@ -74,7 +73,7 @@ def restore(body: bytes, what: str, subject: object) -> Message:
 
 
 def _address(item: Address, device: int) -> bytes:
-    packed = item.address.ip.packed
+    packed = item.address.packed
     head = _IFADDR.pack(_AF_INET, item.address.network.prefixlen, 0, _SCOPE_UNIVERSE, device)
     return head + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
 

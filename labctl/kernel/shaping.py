@@ -9,7 +9,7 @@ import errno
 import struct
 
 from labctl.kernel.netlink import CREATE, EXCL, REPLACE, Message, attribute, nested, text
-from labctl.kernel.words import describe, shapes
+from labctl.kernel.words import shapes
 from labctl.plan.faults import Proto
 from labctl.plan.objects import Shaper
 
@@ -54,33 +54,43 @@ def shape(item: Shaper, device: int) -> tuple[Message, ...]:
     if item.rate_bit:
         return outer, _qdisc(item, device, _INSIDE, _IN_NETEM, "tbf", _tbf(item))
     inner = _TCMSG.pack(0, device, _INSIDE, _IN_NETEM, 0)
-    return outer, Message(_DELQDISC, 0, inner, f"create {describe(item)}", item, _GONE)
+    return outer, Message(_DELQDISC, 0, inner, ("create", item), item, _GONE)
 
 
 def calm(item: Shaper, device: int) -> Message:
     """Let the netem of `item` make nothing late or lost any more; what is under way arrives when it was due."""
     body = _TCMSG.pack(0, device, _NETEM, _ROOT, 0) + text(_TCA_KIND, "netem")
     calmed = attribute(_TCA_OPTIONS, _netem(Shaper(item.namespace, item.device)))
-    return Message(_NEWQDISC, REPLACE, body + calmed, f"calm {describe(item)}", item, _GONE)
+    return Message(_NEWQDISC, REPLACE, body + calmed, ("calm", item), item, _GONE)
 
 
 def unshape(item: Shaper, device: int) -> Message:
     """Remove the shaper of a device; it may be gone already. What waits in it is lost."""
     handle = _TBF if shapes(item) == "tbf" else _NETEM
     body = _TCMSG.pack(0, device, handle, _ROOT, 0)
-    return Message(_DELQDISC, 0, body, f"delete {describe(item)}", item, _GONE)
+    return Message(_DELQDISC, 0, body, ("delete", item), item, _GONE)
 
 
 def _qdisc(item: Shaper, device: int, handle: int, parent: int, kind: str, options: bytes) -> Message:
     body = _TCMSG.pack(0, device, handle, parent, 0) + text(_TCA_KIND, kind) + attribute(_TCA_OPTIONS, options)
-    what, mechanism = f"create {describe(item)}", f"{kind} (sch_{kind})"
+    what, mechanism = ("create", item), f"{kind} (sch_{kind})"
     return Message(_NEWQDISC, CREATE | REPLACE, body, what, item, mechanism=mechanism, lacking=_NO_QDISC)
 
 
+def loss_share(item: Shaper) -> int:
+    """How much is lost, as a share of 2^32 - 1."""
+    return round(item.loss_percent / 100 * 0xFFFFFFFF)
+
+
+def queue_bytes(item: Shaper) -> int:
+    """How much may wait where a rate is set."""
+    frame = item.mtu + _FRAME_HEADER
+    return min(max(item.rate_bit // 8 * _QUEUE_MS // 1000, _QUEUE_FRAMES * frame), 0xFFFFFFFF)
+
+
 def _netem(item: Shaper) -> bytes:
-    loss = round(item.loss_percent / 100 * 0xFFFFFFFF)
     return (
-        struct.pack("=6I", 0, _NETEM_LIMIT, loss, 0, 0, 0)
+        struct.pack("=6I", 0, _NETEM_LIMIT, loss_share(item), 0, 0, 0)
         + attribute(_NETEM_LATENCY64, struct.pack("=q", round(item.delay_ms * 1e6)))
         + attribute(_NETEM_JITTER64, struct.pack("=q", round(item.jitter_ms * 1e6)))
     )
@@ -90,10 +100,9 @@ def _tbf(item: Shaper) -> bytes:
     """Options of tbf; the rate in bytes per second, the bucket and the queue in bytes."""
     rate = item.rate_bit // 8
     frame = item.mtu + _FRAME_HEADER
-    queue = min(max(rate * _QUEUE_MS // 1000, _QUEUE_FRAMES * frame), 0xFFFFFFFF)
     speed = struct.pack("=BBHhHI", 0, _ETHERNET, 0, 0, 0, min(rate, 0xFFFFFFFF))
     return (
-        attribute(_TBF_PARMS, speed + bytes(12) + struct.pack("=3I", queue, 0, 0))
+        attribute(_TBF_PARMS, speed + bytes(12) + struct.pack("=3I", queue_bytes(item), 0, 0))
         + attribute(_TBF_BURST, struct.pack("=I", max(rate // 1000, frame)))
         + (attribute(_TBF_RATE64, struct.pack("=Q", rate)) if rate > 0xFFFFFFFF else b"")
     )

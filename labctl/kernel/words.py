@@ -7,9 +7,11 @@ from typing import assert_never
 from labctl.plan.objects import (
     Address,
     Bridge,
+    Foreign,
     Gre,
     KernelObject,
     Namespace,
+    Neighbour,
     Process,
     Route,
     Ruleset,
@@ -39,6 +41,8 @@ def describe(item: KernelObject) -> str:
             return f"xfrm interface {item.name} in {item.namespace} on {item.device}"
         case Address():
             return f"address {item.address} on {item.device} in {item.namespace}"
+        case Neighbour():
+            return f"neighbour {item.address} at {item.mac} on {item.device} in {item.namespace}"
         case Route():
             return f"{_route(item)} in {item.namespace}"
         case XfrmState():
@@ -53,6 +57,8 @@ def describe(item: KernelObject) -> str:
             return f"{shapes(item)} on {item.device} in {item.namespace}"
         case Process():
             return f"process {item.name} in {item.namespace}"
+        case Foreign():
+            return f"{item.what} in {item.namespace}"
         case _:
             assert_never(item)
 

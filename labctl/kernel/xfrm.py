@@ -9,9 +9,8 @@ import errno
 import struct
 from ipaddress import IPv4Address, IPv4Network
 
-from labctl.kernel.keys import CIPHERS
 from labctl.kernel.netlink import CREATE, DUMP, EXCL, Message, attribute, u32
-from labctl.kernel.words import describe
+from labctl.plan.ciphers import CIPHERS
 from labctl.plan.objects import XfrmPolicy, XfrmState
 
 _NEWSA, _DELSA, _GETSA, _NEWPOLICY, _DELPOLICY, _UPDPOLICY = 0x10, 0x11, 0x12, 0x13, 0x14, 0x19
@@ -43,13 +42,13 @@ def state(item: XfrmState, key: bytes) -> Message:
         ]
     )
     mechanism = f"ESP with {item.cipher}"
-    return Message(_NEWSA, CREATE | EXCL, body, f"create {describe(item)}", item, mechanism=mechanism)
+    return Message(_NEWSA, CREATE | EXCL, body, ("create", item), item, mechanism=mechanism)
 
 
 def delete_state(item: XfrmState) -> Message:
     """Remove a security association; it may be gone already."""
     body = _address(item.destination) + struct.pack("!I", item.spi) + struct.pack("=HBx", _AF_INET, _ESP)
-    return Message(_DELSA, 0, body, f"delete {describe(item)}", item, tolerated=(errno.ESRCH,))
+    return Message(_DELSA, 0, body, ("delete", item), item, tolerated=(errno.ESRCH,))
 
 
 def list_states() -> Message:
@@ -77,15 +76,13 @@ def policy(item: XfrmPolicy, *, replace: bool = False) -> Message:
             _if_id(item.if_id),
         ]
     )
-    return Message(kind, CREATE | EXCL, body, f"{verb} {describe(item)}", item, mechanism="IPsec (xfrm)")
+    return Message(kind, CREATE | EXCL, body, (verb, item), item, mechanism="IPsec (xfrm)")
 
 
 def delete_policy(item: XfrmPolicy) -> Message:
     """Remove a policy; it may be gone already."""
     head = _selector(item.source, item.destination) + struct.pack("=IB3x", 0, _DIRECTIONS[item.direction])
-    return Message(
-        _DELPOLICY, 0, head + _if_id(item.if_id), f"delete {describe(item)}", item, tolerated=(errno.ENOENT,)
-    )
+    return Message(_DELPOLICY, 0, head + _if_id(item.if_id), ("delete", item), item, tolerated=(errno.ENOENT,))
 
 
 def _algorithms(name: str, key: bytes) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Interface
 from typing import Literal
 
-from labctl.model.network import Esp, EspSide, Network, Plug, Wire, device_name
+from labctl.model.network import Network, Plug, Wire, device_name
 from labctl.model.services import PathWatcher, Resolver, Server
+from labctl.model.tunnels import Esp, EspSide
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -17,6 +18,7 @@ from labctl.plan.objects import (
     Gre,
     KernelObject,
     Namespace,
+    Neighbour,
     Plan,
     Process,
     Route,
@@ -30,6 +32,13 @@ from labctl.plan.objects import (
 
 BRIDGE = "br0"
 TABLES = ("filter", "nat", "mangle")
+ARP_WIRES = 250
+"""Up to so many links the nodes find each other by ARP; beyond, each end is told the other's MAC address for good.
+
+The kernel has one IPv4 neighbour table for all of its namespaces. With more than 512 entries it forgets even those of
+the last seconds, and it takes none beyond 1024 (arp(7), gc_thresh2 and gc_thresh3); permanent ones do not count. A link
+in use needs two.
+"""
 INBOUND: tuple[Literal["in", "fwd"], ...] = ("in", "fwd")
 
 
@@ -44,14 +53,14 @@ def compile_plan(lab: str, net: Network, time_scale: int = 1) -> Plan:
         _links(net),
         _tunnels(net),
         _addresses(net),
+        _neighbours(net),
         _associations(net),
         _rulesets(net),
         _routes(net),
         _shapers(net),
         _processes(net, time_scale),
     )
-    distinct = {(type(each), each.identity): each for group in every for each in group}
-    return Plan(lab, tuple(distinct.values()))
+    return Plan(lab, tuple(each for group in every for each in group))
 
 
 def _namespaces(net: Network) -> Iterator[KernelObject]:
@@ -85,10 +94,10 @@ def _wire(wire: Wire) -> Veth:
     return Veth(a, b, wire.mtu)
 
 
+@functools.lru_cache(1 << 14)
 def _mac(namespace: str, device: str) -> str:
     """A locally administered unicast MAC address (IEEE 802 section 8.4) that two runs agree on."""
-    digest = hashlib.sha256(f"{namespace}/{device}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+    return f"02:{hashlib.sha256(f'{namespace}/{device}'.encode()).digest()[:5].hex(':')}"
 
 
 def _tunnels(net: Network) -> Iterator[KernelObject]:
@@ -105,18 +114,28 @@ def _addresses(net: Network) -> Iterator[KernelObject]:
     for wire in net.wires:
         yield Address(wire.a, wire.a_device, wire.a_address)
         yield Address(wire.b, wire.b_device, wire.b_address)
-    for own in net.owns:
+    for own in dict.fromkeys(net.owns):
         yield Address(own.node, own.device, own.address)
     for end in net.gre_ends:
-        yield Address(end.node, end.device, IPv4Interface(end.inner))
+        yield Address(end.node, end.device, end.inner)
+
+
+def _neighbours(net: Network) -> Iterator[KernelObject]:
+    for wire in net.wires if len(net.wires) > ARP_WIRES else ():
+        yield Neighbour(wire.a, wire.a_device, wire.b_address.ip, _mac(wire.b, wire.b_device))
+        yield Neighbour(wire.b, wire.b_device, wire.a_address.ip, _mac(wire.a, wire.a_device))
 
 
 def _associations(net: Network) -> Iterator[KernelObject]:
-    for esp in net.esps:
-        for node in (esp.a.node, esp.b.node):
-            yield from _states(esp, node)
-        yield from _policies(esp, esp.a, esp.b)
-        yield from _policies(esp, esp.b, esp.a)
+    every = (each for esp in net.esps for each in _of_tunnel(esp))
+    yield from dict.fromkeys(every)  # tunnels between the same prefixes discard the same packets
+
+
+def _of_tunnel(esp: Esp) -> Iterator[KernelObject]:
+    for node in (esp.a.node, esp.b.node):
+        yield from _states(esp, node)
+    yield from _policies(esp, esp.a, esp.b)
+    yield from _policies(esp, esp.b, esp.a)
 
 
 def _states(esp: Esp, node: str) -> Iterator[XfrmState]:
@@ -138,26 +157,23 @@ def _policies(esp: Esp, near: EspSide, far: EspSide) -> Iterator[XfrmPolicy]:
 
 
 def _rulesets(net: Network) -> Iterator[KernelObject]:
+    lines: dict[tuple[str, str], list[str]] = {}
+    for default in net.defaults:
+        lines.setdefault((default.node, "filter"), []).append(f":{default.chain} {default.verdict} [0:0]")
+    for rule in net.rules:
+        lines.setdefault((rule.node, rule.table), []).append(" ".join(("-A", rule.chain, *rule.words)))
+    ruled = {node for node, _ in lines}
     for node in net.nodes:
-        tables = tuple((table, lines) for table in TABLES if (lines := _table(net, node, table)))
-        if tables:
-            yield Ruleset(node, tables)
-
-
-def _table(net: Network, node: str, table: str) -> tuple[str, ...]:
-    defaults = (each for each in net.defaults if each.node == node and table == "filter")
-    rules = (each for each in net.rules if (each.node, each.table) == (node, table))
-    return (
-        *(f":{each.chain} {each.verdict} [0:0]" for each in defaults),
-        *(" ".join(("-A", each.chain, *each.words)) for each in rules),
-    )
+        if node in ruled:
+            tables = ((table, lines.get((node, table))) for table in TABLES)
+            yield Ruleset(node, tuple((table, tuple(each)) for table, each in tables if each))
 
 
 def _routes(net: Network) -> Iterator[KernelObject]:
-    for path in net.paths:
+    for path in dict.fromkeys(net.paths):
         told = path.via is None and path.device is None
-        route = Route(path.node, path.to, path.via, path.device, metric=path.metric, source=path.source)
-        yield replace(route, type="unreachable") if told else route
+        kind: Literal["unreachable", "unicast"] = "unreachable" if told else "unicast"
+        yield Route(path.node, path.to, path.via, path.device, kind, path.metric, path.source)
 
 
 def _shapers(net: Network) -> Iterator[KernelObject]:
@@ -167,6 +183,10 @@ def _shapers(net: Network) -> Iterator[KernelObject]:
             yield Shaper(plug.segment, device_name(plug.node), plug.delay_ms, rate_bit=plug.rate_bit, mtu=mtu)
         if plug.send_bit:
             yield Shaper(plug.node, plug.device, rate_bit=plug.send_bit, mtu=mtu)
+    for wire in net.wires:
+        if wire.delay_ms or wire.rate_bit:
+            yield Shaper(wire.a, wire.a_device, wire.delay_ms, rate_bit=wire.rate_bit, mtu=wire.mtu)
+            yield Shaper(wire.b, wire.b_device, wire.delay_ms, rate_bit=wire.rate_bit, mtu=wire.mtu)
 
 
 def _processes(net: Network, time_scale: int) -> Iterator[KernelObject]:

@@ -15,9 +15,11 @@ from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Ki
 from labctl.plan.objects import (
     Address,
     Bridge,
+    Foreign,
     Gre,
     KernelObject,
     Namespace,
+    Neighbour,
     Plan,
     Process,
     Route,
@@ -202,7 +204,7 @@ def _of(item: KernelObject) -> tuple[Mechanism, ...]:
             return (*_of_shaper(item), "program:tc")
         case Ruleset():
             return ("program:iptables-restore", *_of_rules(item))
-        case Address() | Route() | Sysctl() | Process():
+        case Address() | Neighbour() | Route() | Sysctl() | Process() | Foreign():
             return ()  # every kernel with network namespaces has them
         case _:
             assert_never(item)

@@ -5,7 +5,8 @@ network namespace (`LAB-vpc1`). Device names are private to a namespace. Links a
 with IPv6 off and checksum offload off, so that what is captured is what was sent. Durations are milliseconds, rates
 bits per second, MTUs bytes.
 
-Each class has an `identity`: two objects with equal identity are the same thing, perhaps with other settings.
+Each class has an `identity`: two objects with equal identity are the same thing, perhaps with other settings. Addresses
+are numbers in it, which are told apart in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
 from labctl.model.services import Program
+from labctl.plan.foreign import Foreign as Foreign
+from labctl.plan.foreign import Removal as Removal
+
+CipherName = Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1", "aes256-cbc-sha256"]
+"""A transform of ESP, see `labctl.plan.ciphers`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A network namespace; its `lo` is up. `forwarding`: it routes (net.ipv4.ip_forward)."""
+    """A network namespace; its `lo` is up. `forwarding`: it routes (net.ipv4.ip_forward).
+
+    `altered` says what else is not as labctl makes a namespace: nothing in a plan, but a kernel may hold such a one.
+    """
 
     name: str
     forwarding: bool = False
+    altered: tuple[str, ...] = ()
 
     @property
     def identity(self) -> Hashable:
@@ -50,6 +60,7 @@ class Bridge:
     namespace: str
     name: str
     mtu: int = 1500
+    up: bool = True
 
     @property
     def identity(self) -> Hashable:
@@ -58,12 +69,15 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a veth pair; `master`: the bridge of the same namespace that it is a port of."""
+    """One end of a veth pair; `master`: the bridge of the same namespace that it is a port of. `up` is always so in a
+    plan; a kernel may hold one that is not.
+    """
 
     namespace: str
     name: str
     mac: str
     master: str | None = None
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,7 @@ class Address:
 
     @property
     def identity(self) -> Hashable:
-        return (self.namespace, self.device, self.address)
+        return (self.namespace, self.device, int(self.address), self.address.network.prefixlen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +154,36 @@ class Route:
 
     @property
     def identity(self) -> Hashable:
-        return (self.namespace, self.to, self.metric)
+        return (self.namespace, int(self.to.network_address), self.to.prefixlen, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A permanent entry of a node's neighbour table (ARP, RFC 826): whose MAC address `address` behind `device` has."""
+
+    namespace: str
+    device: str
+    address: IPv4Address
+    mac: str
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.device, int(self.address))
 
 
 @dataclass(frozen=True, slots=True)
 class XfrmState:
     """A security association (RFC 4301 section 4.4.2), ESP in tunnel mode.
 
-    `cipher` names the transform; `key` is a name in the lab's key ring, never the key itself.
+    `cipher` names the transform; `key` is a name in the lab's key ring, never the key itself. A kernel may hold one
+    whose key is none of the lab's: "".
     """
 
     namespace: str
     source: IPv4Address
     destination: IPv4Address
     spi: int
-    cipher: Literal["aes128-gcm", "aes256-gcm", "aes128-cbc-sha1", "aes256-cbc-sha1", "aes256-cbc-sha256"]
+    cipher: CipherName
     key: str
     if_id: int
 
@@ -221,11 +250,14 @@ class Shaper:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A labctl program that runs inside a namespace under the lab's supervisor."""
+    """A labctl program that runs inside a namespace under the lab's supervisor. `astray`, never so in a plan: it runs
+    in a namespace that is not its node's any more.
+    """
 
     namespace: str
     name: str
     program: Program
+    astray: bool = False
 
     @property
     def identity(self) -> Hashable:
@@ -240,12 +272,14 @@ KernelObject = (
     | Gre
     | XfrmInterface
     | Address
+    | Neighbour
     | Route
     | XfrmState
     | XfrmPolicy
     | Ruleset
     | Shaper
     | Process
+    | Foreign
 )
 
 

@@ -12,9 +12,11 @@ from labctl.plan.objects import (
     Change,
     Create,
     Delete,
+    Foreign,
     Gre,
     KernelObject,
     Namespace,
+    Neighbour,
     Plan,
     Process,
     Route,
@@ -33,7 +35,7 @@ def render_plan(plan: Plan) -> str:
     """The whole plan, namespace by namespace, in the order in which its objects are created."""
     groups: dict[str, list[KernelObject]] = {}
     for each in plan.objects:
-        groups.setdefault(_home(each), []).append(each)
+        groups.setdefault(home(each), []).append(each)
     blocks = [_block(name, group) for name, group in groups.items()]
     return "\n\n".join([f"lab {plan.lab}: {len(groups)} namespaces, {len(plan.objects)} objects", *blocks]) + "\n"
 
@@ -46,11 +48,11 @@ def render_step(step: Step) -> str:
     """One step as a line: + made, - removed, ~ changed."""
     match step:
         case Create(new=each):
-            return f"+ {_home(each)}: {describe(each)}"
+            return f"+ {home(each)}: {describe(each)}"
         case Delete(old=each):
-            return f"- {_home(each)}: {describe(each)}"
+            return f"- {home(each)}: {describe(each)}"
         case Change(new=each):
-            return f"~ {_home(each)}: {describe(each)}"
+            return f"~ {home(each)}: {describe(each)}"
         case _:
             assert_never(step)
 
@@ -60,7 +62,8 @@ def describe(each: KernelObject) -> str:
     return "; ".join(_lines(each))
 
 
-def _home(each: KernelObject) -> str:
+def home(each: KernelObject) -> str:
+    """The namespace under which an object is listed."""
     if isinstance(each, Namespace):
         return each.name
     return each.a.namespace if isinstance(each, Veth) else each.namespace
@@ -72,18 +75,12 @@ def _lines(each: KernelObject) -> Iterator[str]:
             yield "namespace" + (", forwarding" if each.forwarding else "")
         case Sysctl():
             yield f"sysctl {each.name} = {each.value}"
-        case Bridge():
-            yield f"bridge {each.name} mtu {each.mtu}"
-        case Veth():
-            port = f" port of {each.b.master}" if each.b.master else ""
-            yield f"veth {each.a.name} ({each.a.mac}) to {each.b.namespace}/{each.b.name}{port} mtu {each.mtu}"
-        case Gre():
-            key = f" key {each.key}" if each.key is not None else ""
-            yield f"gre {each.name} {each.local} to {each.remote}{key} ttl {each.ttl} mtu {each.mtu}{_down(each.up)}"
-        case XfrmInterface():
-            yield f"xfrm interface {each.name} if_id {each.if_id} on {each.device} mtu {each.mtu}{_down(each.up)}"
+        case Bridge() | Veth() | Gre() | XfrmInterface():
+            yield _device(each)
         case Address():
             yield f"address {each.address} on {each.device}"
+        case Neighbour():
+            yield f"neighbour {each.address} at {each.mac} on {each.device}"
         case Route():
             yield _route(each)
         case XfrmState():
@@ -99,8 +96,24 @@ def _lines(each: KernelObject) -> Iterator[str]:
             yield f"{_shaping(each)} on {each.device}"
         case Process():
             yield f"process {each.name}: {_program(each.program)}"
+        case Foreign():
+            yield each.what
         case _:
             assert_never(each)
+
+
+def _device(each: Bridge | Veth | Gre | XfrmInterface) -> str:
+    match each:
+        case Bridge():
+            return f"bridge {each.name} mtu {each.mtu}{_down(each.up)}"
+        case Veth(a=a, b=b):
+            port = f" port of {b.master}" if b.master else ""
+            return f"veth {a.name} ({a.mac}) to {b.namespace}/{b.name}{port} mtu {each.mtu}{_down(a.up and b.up)}"
+        case Gre():
+            key = f" key {each.key}" if each.key is not None else ""
+            return f"gre {each.name} {each.local} to {each.remote}{key} ttl {each.ttl} mtu {each.mtu}{_down(each.up)}"
+        case XfrmInterface():
+            return f"xfrm interface {each.name} if_id {each.if_id} on {each.device} mtu {each.mtu}{_down(each.up)}"
 
 
 def _shaping(each: Shaper) -> str:
