@@ -8,108 +8,110 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from labctl import state
+from labctl import interrupts, state
+from labctl.breaking import Breaker
+from labctl.building import READY_MS, await_ready, mechanisms, refuse_if_lacking, up
 from labctl.claims.results import Results
 from labctl.describe import Described
-from labctl.errors import HostError, LabError, StateError
-from labctl.kernel import doctor, fingerprint, keys, netns
-from labctl.kernel.execute import execute
-from labctl.kernel.fingerprint import Difference
+from labctl.drift import compare
+from labctl.ending import Progress, down, restored
+from labctl.errors import LabError, StateError
+from labctl.kernel import keys
+from labctl.kernel.apply import Torn
+from labctl.kernel.apply import apply as change
 from labctl.kernel.paths import Paths
-from labctl.plan.diff import diff
-from labctl.plan.needs import Mechanism, needs
-from labctl.plan.objects import Plan, Step, XfrmState
-from labctl.prove.bench import READY_MS
+from labctl.plan.needs import needs
+from labctl.plan.objects import Plan
+from labctl.plan.reasons import Difference
+from labctl.plan.render import render_step
+from labctl.prove.bench import elsewhere
 from labctl.prove.bundle import Bundles
 from labctl.prove.prover import Prover, Reporter
-from labctl.services import keeper
 from labctl.services.keeper import Keeper
 
+__all__ = ["Listener", "apply", "down", "mechanisms", "restored", "run", "up", "verify"]
 
-class Listener(Reporter, Protocol):
+ROUNDS = 3
+"""So often a lab is made like its plan before that is given up."""
+
+
+class Listener(Reporter, Progress, Protocol):
     """Who is told how a verb gets on."""
 
-    def phase(self, what: str, steps: int) -> None:
-        """A phase of `steps` steps begins (0: of unknown length)."""
 
-    def step(self, step: Step) -> None:
-        """One more step of the phase is done."""
+def apply(described: Described, paths: Paths, listener: Listener, where: str = "host") -> tuple[Difference, ...] | None:
+    """Make the lab that is up, or was left half made, as `described`: what was done, and why. None: there was no lab,
+    and it was brought up.
 
-
-def mechanisms(described: Described) -> tuple[Mechanism, ...]:
-    """What the lab needs of a machine, its drills and its checks' changes included."""
-    faults = tuple(drill.fault for drill in described.drills)
-    plans = (described.plan, *described.changed.values())
-    found = {each for plan in plans for each in needs(plan, faults)}
-    return tuple(sorted(found))
-
-
-def up(described: Described, paths: Paths, listener: Listener, where: str = "host") -> None:
-    """Make the lab exist, and return once it works. What was begun is undone if it does not get there."""
-    _refuse_if_lacking(described)
-    with state.lock(paths, "up"):
-        before = fingerprint.take(paths.run, paths.netns)
-        state.create(
-            paths,
-            described.plan,
-            described.text.decode(),
-            source=described.source,
-            time_scale=described.time_scale,
-            where=where,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+    Only what differs in the kernel is touched, and what stays is there at every instant. If that fails, the lab is as
+    it was before, or half made: then `apply` goes on with it, and `down` takes it away.
+    """
+    if not state.present(paths) or state.load(paths).status == "stale":
+        if state.present(paths):
+            down(paths, listener)
+        up(described, paths, listener, where)
+        return None
+    with interrupts.held("undoing what was begun"), state.lock(paths, "apply"):
+        saved = state.load(paths)
+        refuse_if_lacking(described.name, set(mechanisms(described)) - set(needs(saved.plan)))
+        _repair_drills(paths)
+        text, scale = described.text.decode(), described.time_scale
+        state.rewrite(paths, described.plan, text, source=described.source, time_scale=scale)
+        done: list[Difference] = []
         try:
-            state.save_fingerprint(paths, before)
-            _build(described.plan, paths, listener)
-            await_ready(paths, READY_MS * described.time_scale)
-        except BaseException:
-            _take_away(paths)
+            with interrupts.allowed():
+                _converge(paths, saved, described.plan, listener, done)
+                await_ready(paths, READY_MS * described.time_scale)
+            elsewhere(paths).unlink(missing_ok=True)
+            state.mark_up(paths)
+            interrupts.check()
+        except BaseException as error:
+            if saved.status != "starting" and not isinstance(error, Torn):
+                _go_back(paths, saved, listener, changed=bool(done))
             raise
-        state.mark_up(paths)
+        return tuple(done)
 
 
-def _refuse_if_lacking(described: Described) -> None:
-    lacking = doctor.missing(mechanisms(described))
-    if lacking:
-        names = ", ".join(each.mechanism for each in lacking)
-        hints = "; ".join(dict.fromkeys(each.remedy for each in lacking))
-        raise HostError(f"this machine cannot carry the lab {described.name}: it lacks {names}", hint=hints)
+def _go_back(paths: Paths, saved: state.Saved, listener: Listener, *, changed: bool) -> None:
+    """The lab is again what it was. Torn where it will not."""
+    try:
+        if changed:
+            _converge(paths, saved, saved.plan, listener, [])
+    except LabError as error:
+        reason = f"the lab is neither as it was nor as it was to be: {error.message}"
+        raise Torn(reason, hint=f"labctl down {paths.lab}") from error
+    text, before = saved.description, saved.journal
+    state.rewrite(paths, saved.plan, text, source=before.source, time_scale=before.time_scale)
+    state.mark_up(paths)
 
 
-def _build(plan: Plan, paths: Paths, listener: Listener) -> None:
-    steps = diff(None, plan)
-    listener.phase("up", len(steps))
-    ciphers = {each.key: each.cipher for each in plan.objects if isinstance(each, XfrmState)}
-    ring = keys.generate(ciphers)
-    keys.save(paths, ring)
-    keeper.start(paths)
-    execute(steps, paths, ring, Keeper(paths), listener.step)
+def _repair_drills(paths: Paths) -> None:
+    """Take out the faults that a run which was killed left in; what refuses is found as a difference."""
+    breaker = Breaker(paths, keys.load(paths) if paths.keyring.exists() else {})
+    for fault in breaker.leftover():
+        with suppress(LabError):
+            breaker.repair(fault)
+    breaker.forget()
 
 
-def await_ready(paths: Paths, within_ms: float) -> None:
-    """Return once every program runs and every watched path is up; StateError naming those that are not."""
-    deadline = time.monotonic() + within_ms / 1000
-    while waiting := _waiting(Keeper(paths)):
-        if time.monotonic() > deadline:
-            raise StateError(f"after {within_ms / 1000:g} s still not up: {', '.join(waiting)}")
-        time.sleep(0.02)
-
-
-def _waiting(lab: Keeper) -> list[str]:
-    services = lab.status()
-    dead = [f"{each.namespace}/{each.name}: {each.detail}" for each in services if each.state == "exited"]
-    if dead:
-        raise StateError(f"a program of the lab ended: {'; '.join(dead)}")
-    return [
-        f"path {name} of {each.namespace}"
-        for each in services
-        for name, condition in each.paths.items()
-        if condition != "up"
-    ]
+def _converge(paths: Paths, saved: state.Saved, wanted: Plan, listener: Listener, done: list[Difference]) -> None:
+    """Make the lab like `wanted`, and what differs afterwards still, because one repair undid another, once more. What
+    was done is added to `done`. StateError where it would not become like that.
+    """
+    for _ in range(ROUNDS):
+        present, found = compare(paths, saved, wanted)
+        if not found:
+            return
+        listener.phase("apply", len(found))
+        change(present, wanted, paths, Keeper(paths), listener.step)
+        done += found
+    left = compare(paths, saved, wanted)[1]
+    if left:
+        first = "; ".join(render_step(each.step) for each in left[:3])
+        raise StateError(f"the lab does not become as described: {len(left)} differences stay: {first}")
 
 
 def verify(
@@ -126,6 +128,7 @@ def verify(
     What does not pass leaves a bundle in a new directory under `evidence`.
     """
     with state.lock(paths, "verify"):
+        Keeper(paths).status()  # nothing is proved of a lab whose programs ended with their supervisor: StateError
         began = time.monotonic()
         bundles = Bundles(paths, evidence, described.name)
         prover = Prover(described, paths, keys.load(paths), listener, await_ready, bundles)
@@ -133,42 +136,6 @@ def verify(
         seconds = {"verify": round(time.monotonic() - began, 3)}
         left = prover.after == "leave"
         return Results(described.name, where, described.time_scale, checks, drills, changes, seconds, left)
-
-
-def down(paths: Paths, listener: Listener) -> bool:
-    """Take the lab away, whatever state it is in; whether there was one. Everything is tried; what failed is reported
-    together.
-    """
-    with state.lock(paths, "down"):
-        listener.phase("down", 0)
-        found = state.present(paths)
-        if found:
-            _take_away(paths)
-        return found
-
-
-def restored(paths: Paths, before: fingerprint.Fingerprint) -> tuple[Difference, ...]:
-    """What differs on the host from `before`, other labs left aside."""
-    others = [Paths(each.lab, paths.run, paths.netns).root for each in state.labs(paths.run)]
-    found = fingerprint.differences(before, fingerprint.take(paths.run, paths.netns), others)
-    return tuple(each for each in found if each.section != "processes" or _ours(each))
-
-
-def _ours(difference: Difference) -> bool:
-    """Whether a process that is new is of a lab: the others of a machine come and go."""
-    return any("labctl.services" in line or "labctl.probes" in line for line in difference.added)
-
-
-def _take_away(paths: Paths) -> None:
-    faults: list[LabError] = []
-    for act in (Keeper(paths).shutdown, lambda: netns.destroy(paths), lambda: state.remove(paths)):
-        try:
-            act()
-        except LabError as error:
-            faults.append(error)
-    if faults:
-        hints = [each.hint for each in faults if each.hint]
-        raise StateError("; ".join(each.message for each in faults), hint="; ".join(hints))
 
 
 def run(
@@ -185,18 +152,20 @@ def run(
     stands is kept too.
     """
     began = time.monotonic()
-    up(described, paths, listener, where)
-    built = time.monotonic()
-    try:
-        results = verify(described, paths, only, listener, where=where, evidence=evidence)
-    except BaseException:
-        if not keep:
-            with suppress(LabError):
-                down(paths, listener)
-        raise
-    if not keep and not results.left:
-        ending = time.monotonic()
-        down(paths, listener)
-        results.seconds["down"] = round(time.monotonic() - ending, 3)
-    results.seconds["up"] = round(built - began, 3)
+    with interrupts.held("taking the lab down"):
+        up(described, paths, listener, where)
+        built = time.monotonic()
+        try:
+            with interrupts.allowed():
+                results = verify(described, paths, only, listener, where=where, evidence=evidence)
+        except BaseException:
+            if not keep:
+                with suppress(LabError):
+                    down(paths, listener)
+            raise
+        if not keep and not results.left:
+            ending = time.monotonic()
+            down(paths, listener)
+            results.seconds["down"] = round(time.monotonic() - ending, 3)
+        results.seconds["up"] = round(built - began, 3)
     return results

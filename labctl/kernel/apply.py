@@ -8,6 +8,7 @@ from labctl.errors import LabError, StateError
 from labctl.kernel import keys
 from labctl.kernel.execute import ProcessKeeper, execute
 from labctl.kernel.paths import Paths
+from labctl.plan.ciphers import CIPHERS
 from labctl.plan.diff import back, diff
 from labctl.plan.objects import Plan, Shaper, Step, XfrmState
 
@@ -24,13 +25,14 @@ class Torn(StateError):
 def apply(
     present: Plan, wanted: Plan, paths: Paths, keeper: ProcessKeeper, progress: Callable[[Step], None] | None = None
 ) -> None:
-    """Make of the lab that `present` describes the one that `wanted` does; `progress` is told of each step.
+    """Make of the lab that `present` describes, or what was observed of it, the one that `wanted` does; `progress` is
+    told of each step.
 
     What is under way by something that goes arrives before it goes. Keys that are new are made and kept. Where a step
     fails, or this is interrupted, the steps before it are taken back: the lab is as it was. Raises what `execute`
     raises; `Torn` where the way back failed too, and the lab is neither the one nor the other.
     """
-    ring = keys.load(paths)
+    ring = keys.load(paths) if paths.keyring.exists() else {}
     missing = keys.generate(_unkeyed(wanted, ring))
     if missing:
         keys.save(paths, ring | missing)
@@ -70,4 +72,4 @@ def _unkeyed(plan: Plan, ring: dict[str, bytes]) -> dict[str, str]:
     """The keys that the plan names and the ring lacks, or has only for a cipher of another key length."""
     ciphers = {each.key: each.cipher for each in plan.objects if isinstance(each, XfrmState)}
     lengths = {name: len(key) for name, key in ring.items()}
-    return {name: cipher for name, cipher in ciphers.items() if lengths.get(name) != keys.CIPHERS[cipher].key_bytes}
+    return {name: cipher for name, cipher in ciphers.items() if lengths.get(name) != CIPHERS[cipher].key_bytes}

@@ -1,30 +1,89 @@
-"""Reads back what the kernel holds in a node. pyroute2's home: it reads well, and speed does not matter here."""
+"""Reads a lab back from the kernel into the classes of its plan, so that the two can be compared.
+
+Only what a plan speaks of is read, and what was made by hand inside the lab's namespaces. What the kernel makes by
+itself (connected routes, fallback devices of tunnels) and the routes of a path watcher are left out.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from labctl.kernel.netns import enter
+from labctl.kernel import netns
+from labctl.kernel.observe_devices import paired
+from labctl.kernel.observe_known import Found, Known
+from labctl.kernel.observe_namespace import Look
 from labctl.kernel.paths import Paths
+from labctl.plan.objects import Namespace, Plan, Process
 
 
-def observe(paths: Paths, node: str) -> dict[str, Any]:
-    """The devices of `node`: state, MTU, addresses; the loopback only where it has an address of the lab's.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of the lab, and the pid of its process: 0 where it has ended."""
 
-    HostError without root.
+    process: Process
+    pid: int
+
+
+def observe(paths: Paths, plans: Sequence[Plan], ring: Mapping[str, bytes], programs: Collection[Program]) -> Plan:
+    """What there is of `plans` (what the lab was to be like, and what it is to be like, which counts), and what nobody
+    asked for, as a plan: in the order of `plans`, the rest after it.
+
+    `ring`: the lab's keys, by which those in the kernel are named. HostError without root.
     """
-    from pyroute2 import IPRoute
+    known = Known(plans)
+    for each in programs:
+        if each.pid:
+            known.watch(each.process)
+    look = Look(known, {key: name for name, key in ring.items()}, Found(), [])
+    files = _names(paths.namespaces)
+    toured = _tour(paths, sorted(files), look) if files else set()
+    for pair, asked in paired(look.ends, known):
+        look.found.add(pair, asked)
+    for process in _processes(paths, programs, plans[-1]):
+        look.found.add(process, known.others.get(process))
+    if empty := files - toured:
+        # No namespace is bound to these files: those of nodes that are wanted will have one again.
+        for node in sorted(empty - {each.name for each in plans[-1].objects if isinstance(each, Namespace)}):
+            look.found.add(Namespace(node), None)
+    return look.found.as_plan(plans)
 
-    with enter(paths.namespace(node)), IPRoute() as kernel:
-        devices = {link["index"]: _device(link) for link in kernel.get_links()}
-        for address in kernel.get_addr(family=2):
-            local = address.get_attr("IFA_LOCAL")
-            if not local.startswith("127."):
-                devices[address["index"]][1]["addresses"].append(f"{local}/{address['prefixlen']}")
-    return {name: facts for name, facts in devices.values() if name != "lo" or facts["addresses"]}
+
+def _tour(paths: Paths, nodes: Sequence[str], look: Look) -> set[str]:
+    """Look at `nodes`; those that were there."""
+    named = _names(paths.netns)
+    toured = set()
+    for node in netns.tour(paths, nodes):
+        toured.add(node)
+        look.at(node, () if f"{paths.lab}-{node}" in named else (f"it has no name in {paths.netns}",))
+    return toured
 
 
-def _device(link: Any) -> tuple[str, dict[str, Any]]:
-    # A tunnel device has no carrier to lose: its operational state stays UNKNOWN while it is up (RFC 2863).
-    state = "up" if link["flags"] & 1 and link.get_attr("IFLA_OPERSTATE") in ("UP", "UNKNOWN") else "down"
-    return link.get_attr("IFLA_IFNAME"), {"state": state, "mtu": link.get_attr("IFLA_MTU"), "addresses": []}
+def _names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {each.name for each in entries}
+    except FileNotFoundError:
+        return set()
+
+
+def _processes(paths: Paths, programs: Collection[Program], wanted: Plan) -> Iterator[Process]:
+    """The programs that run; one that runs elsewhere than in its node is astray, and so is one that ended and is not
+    wanted again: its supervisor still knows of it.
+    """
+    again = {each.identity for each in wanted.objects if isinstance(each, Process)} if programs else set()
+    for each in programs:
+        if each.pid and _at_home(paths, each):
+            yield each.process
+        elif each.pid or each.process.identity not in again:
+            yield replace(each.process, astray=True)
+
+
+def _at_home(paths: Paths, program: Program) -> bool:
+    try:
+        there = Path(f"/proc/{program.pid}/ns/net").stat()
+        return os.path.samestat(there, paths.namespace(program.process.namespace).stat())
+    except FileNotFoundError:
+        return False

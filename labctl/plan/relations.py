@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from ipaddress import IPv4Address
 
 from labctl.model.services import PathWatcher, Resolver, Server, WatchedPath
 from labctl.plan.objects import (
     Address,
     Bridge,
+    Foreign,
     Gre,
     KernelObject,
+    Neighbour,
     Process,
     Route,
     Shaper,
     Veth,
     XfrmInterface,
+    XfrmState,
 )
 
 Part = tuple[str, str, str]
@@ -35,28 +39,69 @@ def makes(each: KernelObject) -> set[Part]:
             return {(each.namespace, each.name, "")}
         case Address():
             return {(each.namespace, each.device, str(each.address))}
+        case Foreign(takes=takes):
+            return {(namespace, device, "") for kind, namespace, device, *_ in takes if kind == "device"}
         case _:
             return set()
 
 
-def networks(objects: Iterable[KernelObject]) -> dict[str, list[Address]]:
-    """The addresses of each namespace: they tell by which device a route without one leads."""
-    found: dict[str, list[Address]] = {}
+class Nearby:
+    """The addresses of one namespace: they tell by which device a route without one leads. A router may have a thousand
+    of them, and as many routes, so that they are found by what is looked for.
+    """
+
+    def __init__(self) -> None:
+        self._in: dict[tuple[int, int], list[Address]] = {}
+        self._at: dict[int, list[Address]] = {}
+        self._lengths: set[int] = set()
+
+    def add(self, each: Address) -> None:
+        """Take an address in."""
+        network = each.address.network
+        self._lengths.add(network.prefixlen)
+        self._in.setdefault((int(network.network_address), network.prefixlen), []).append(each)
+        self._at.setdefault(int(each.address), []).append(each)
+
+    def around(self, address: IPv4Address) -> Iterator[Address]:
+        """Those whose subnet `address` is in."""
+        for length in self._lengths:
+            host = 32 - length
+            yield from self._in.get((int(address) >> host << host, length), ())
+
+    def at(self, address: IPv4Address) -> Iterable[Address]:
+        """Those that are `address` itself."""
+        return self._at.get(int(address), ())
+
+
+def down(each: KernelObject) -> set[Part]:
+    """The devices of an object that are administratively down."""
+    match each:
+        case Veth(a=a, b=b):
+            return {(end.namespace, end.name, "") for end in (a, b) if not end.up}
+        case Bridge() | Gre() | XfrmInterface():
+            return set() if each.up else makes(each)
+        case _:
+            return set()
+
+
+def networks(objects: Iterable[KernelObject]) -> dict[str, Nearby]:
+    """The addresses of each namespace."""
+    found: dict[str, Nearby] = {}
     for each in objects:
         if isinstance(each, Address):
-            found.setdefault(each.namespace, []).append(each)
+            found.setdefault(each.namespace, Nearby()).add(each)
     return found
 
 
-def lies_on(each: KernelObject, addresses: dict[str, list[Address]]) -> set[Part]:
+def lies_on(each: KernelObject, addresses: dict[str, Nearby]) -> set[Part]:
     """The devices and addresses without which an object cannot be; `addresses` are those of its plan."""
     match each:
         case Veth(b=port) if port.master:
             return {(port.namespace, port.master, "")}
-        case Address() | Shaper() | XfrmInterface():
+        case Address() | Neighbour() | Shaper() | XfrmInterface():
             return {(each.namespace, each.device, "")}
         case Route():
-            return set(_under(each, addresses.get(each.namespace, [])))
+            return set(_under(each, addresses.get(each.namespace) or Nearby()))
         case Process(program=PathWatcher(paths=paths)):
             return {part for path in paths for part in watched_on(each.namespace, path)}
         case _:
@@ -83,6 +128,12 @@ def claims(each: KernelObject) -> set[Claim]:
             found.add(("address", each.address.ip))
         case Route():
             found.add(("route", each.namespace, each.to, each.metric))
+        case XfrmState():
+            found.add(("spi", each.namespace, each.destination, each.spi))
+        case Shaper():
+            found.add(("queue", each.namespace, each.device))
+        case Foreign():
+            found |= set(each.takes)
         case Process(program=PathWatcher(paths=paths)):
             found |= {claim for path in paths for claim in routed(each.namespace, path)}
         case Process(program=Server(listens=listens)):
@@ -100,10 +151,10 @@ def routed(namespace: str, path: WatchedPath) -> set[Claim]:
     return {("route", namespace, prefix, path.metric) for prefix in path.prefixes}
 
 
-def _under(route: Route, addresses: list[Address]) -> Iterator[Part]:
+def _under(route: Route, addresses: Nearby) -> Iterator[Part]:
     if route.device:
         yield route.namespace, route.device, ""
-    for each in addresses:
-        leads = route.via is not None and route.via in each.address.network
-        if (leads and route.device in (None, each.device)) or route.source == each.address.ip:
-            yield from ((each.namespace, each.device, ""), (each.namespace, each.device, str(each.address)))
+    leading = addresses.around(route.via) if route.via else ()
+    fitting = [each for each in leading if route.device in (None, each.device)]
+    for each in (*fitting, *(addresses.at(route.source) if route.source else ())):
+        yield from ((each.namespace, each.device, ""), (each.namespace, each.device, str(each.address)))

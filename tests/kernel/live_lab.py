@@ -16,7 +16,8 @@ from labctl.description.checks import EditSpec
 from labctl.description.document import parse
 from labctl.description.edit import edited
 from labctl.description.record import RecordOf
-from labctl.description.tree import Mapping, Tree, read_tree
+from labctl.description.sources import read_tree
+from labctl.description.tree import Mapping, Tree
 from labctl.description.types import Reading
 from labctl.kernel import keys, netns
 from labctl.kernel.apply import apply

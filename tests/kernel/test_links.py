@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import socket
+import struct
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,7 +17,7 @@ from kernel_lab import Lab, address
 
 from labctl.errors import KernelError, StateError
 from labctl.kernel import netns
-from labctl.plan.objects import Bridge, Create, Delete, Gre, Namespace, XfrmInterface
+from labctl.plan.objects import Bridge, Create, Delete, Gre, Namespace, Sysctl, XfrmInterface
 
 
 def test_a_bridge_forwards_at_once_and_floods_multicast(lab: Lab) -> None:
@@ -102,6 +106,74 @@ def test_tcp_segments_leave_in_the_size_of_the_mtu(pair: Lab) -> None:
     for each in (client, accepted, server):
         each.close()
     assert max(sizes) == 1500
+
+
+def test_no_ipv6_packet_ever_leaves_a_device(lab: Lab) -> None:
+    """Listening begins before there are devices. A device that spoke IPv6 would ask for neighbours, routers and
+    listeners within two seconds of coming up (RFC 4861, 4862, 3810); the control shows that it would be heard.
+    """
+    lab.nodes("host", "switch")
+    lab.nodes("router", forwarding=True)
+    heard = {node: everything(lab, node) for node in ("host", "switch", "router")}
+    lab.make(Bridge("switch", "br0"))
+    lab.make(lab.veth("host", "eth0", "switch", "p1", b_master="br0"), address("host", "eth0", "10.0.0.1/24"))
+    lab.make(lab.veth("router", "eth0", "switch", "p2", b_master="br0"), address("router", "eth0", "10.0.0.2/24"))
+    assert lab.ping("host", "10.0.0.2") == 3
+    time.sleep(2)
+    assert {node: ipv6_frames(each) for node, each in heard.items()} == dict.fromkeys(heard, 0)
+    if Path("/proc/sys/net/ipv6").exists():
+        lab.make(Sysctl("host", "net.ipv6.conf.all.disable_ipv6", "0"))
+        time.sleep(2)
+        assert ipv6_frames(heard["switch"]) > 0
+    for each in heard.values():
+        each.close()
+
+
+def everything(lab: Lab, node: str) -> socket.socket:
+    """A socket for every frame of every device of `node`, those that are yet to come as well."""
+    with netns.enter(lab.paths.namespace(node)):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(3))
+    made.setblocking(False)
+    return made
+
+
+def ipv6_frames(heard: socket.socket) -> int:
+    count = 0
+    while True:
+        try:
+            _, source = heard.recvfrom(65536)
+        except BlockingIOError:
+            return count
+        count += source[1] == 0x86DD
+
+
+@pytest.mark.parametrize("kind", ["veth", "bridge port", "gre"])
+def test_no_offload_is_left_on(lab: Lab, kind: str) -> None:
+    """As ethtool(8) reads them: checksums, scatter-gather, segmentation, GRO."""
+    lab.nodes("a", "b")
+    lab.make(Bridge("b", "br0"), lab.veth("a", "eth0", "b", "p1", b_master="br0"))
+    if kind == "gre":
+        made = Gre("a", "gre1", IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 1400)
+        try:
+            lab.make(made)
+        except KernelError:
+            pytest.skip("this machine has no gre")
+    node, device = {"veth": ("a", "eth0"), "bridge port": ("b", "p1"), "gre": ("a", "gre1")}[kind]
+    assert {name: offload(lab, node, device, command) for name, command in OFFLOADS.items()} == dict.fromkeys(
+        OFFLOADS, 0
+    )
+
+
+OFFLOADS = {"tx checksum": 0x16, "scatter-gather": 0x18, "TSO": 0x1E, "GSO": 0x23, "GRO": 0x2B}
+"""ETHTOOL_GTXCSUM, _GSG, _GTSO, _GGSO, _GGRO of linux/ethtool.h."""
+
+
+def offload(lab: Lab, node: str, device: str, command: int) -> int:
+    value = ctypes.create_string_buffer(struct.pack("=II", command, 1), 8)
+    request = device.encode().ljust(16, b"\0") + struct.pack("@P16x", ctypes.addressof(value))
+    with netns.enter(lab.paths.namespace(node)), socket.socket() as sock:
+        fcntl.ioctl(sock, 0x8946, request)
+    return int(struct.unpack_from("=I", value, 4)[0])
 
 
 def test_no_device_has_an_ipv6_address(pair: Lab) -> None:

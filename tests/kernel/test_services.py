@@ -290,8 +290,28 @@ def test_shutdown_leaves_no_process_and_no_file_and_may_be_repeated(pair: Lab, k
         assert all(map(is_gone, pids))
         assert not pair.paths.control.exists()
         assert not roster_file(pair.paths).exists()
+    assert keeper.status() == ()
+
+
+def test_the_first_program_brings_its_supervisor_along(pair: Lab) -> None:
+    keeper = Keeper(pair.paths)
+    pair.paths.root.mkdir(parents=True, exist_ok=True)
+    keeper.start(DNS)
+    try:
+        assert status(keeper, "dns").state == "running"
+    finally:
+        keeper.shutdown()
+
+
+def test_a_supervisor_that_was_asked_to_end_by_nobody_of_ours_is_missed(pair: Lab, keeper: Keeper) -> None:
+    keeper.start(DNS)
+    pid = start(pair.paths)
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: is_gone(pid), 5.0)
     with pytest.raises(StateError, match="does not run"):
         keeper.status()
+    keeper.start(BANNER)
+    assert [each.name for each in keeper.status()] == [BANNER.name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])

@@ -38,7 +38,7 @@ def test_a_new_node_has_the_settings_that_keep_probes_honest(lab: Lab, forwardin
     for name in ("rp_filter", "send_redirects", "accept_redirects"):
         for place in ("all", "default", "eth0"):
             assert value(lab, "a", f"net.ipv4.conf.{place}.{name}") == "0", (place, name)
-    assert value(lab, "a", "net.ipv4.conf.eth0.ignore_routes_with_linkdown") == "1"
+    assert value(lab, "a", "net.ipv4.conf.all.ignore_routes_with_linkdown") == "1"
     assert value(lab, "a", "net.ipv4.icmp_ratemask") == "0"
     assert value(lab, "a", "net.ipv4.tcp_no_metrics_save") == "1"
     if Path("/proc/sys/net/ipv6/conf").exists():

@@ -8,7 +8,8 @@ import pytest
 from kernel_lab import Lab
 from test_xfrm import tunnel
 
-from labctl.kernel import keys, tables
+from labctl.kernel import tables
+from labctl.plan.ciphers import CIPHERS
 from labctl.plan.objects import Ruleset
 
 
@@ -53,7 +54,7 @@ def test_filters_are_shown_for_each_device_that_has_a_place_for_them(pair: Lab) 
 
 
 @pytest.mark.needs("esp", "xfrm-interface")
-@pytest.mark.parametrize("cipher", sorted(keys.CIPHERS))
+@pytest.mark.parametrize("cipher", sorted(CIPHERS))
 def test_states_of_ipsec_are_shown_and_no_key_is(wan: Lab, cipher: str) -> None:
     tunnel(wan, cipher)
     text = tables.read(wan.paths, "gwa")

@@ -1,0 +1,251 @@
+"""A plan as the commands of iproute2, tc, ethtool and iptables that build the same: a script for a root shell.
+
+Namespaces first, then the links between them, then what each one holds. The keys of IPsec are drawn when the script
+runs, so that none is ever printed. Sources: ip-link(8), ip-xfrm(8), tc-netem(8), tc-tbf(8), iptables(8).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from labctl.codec import encode
+from labctl.plan.ciphers import CIPHERS
+from labctl.plan.objects import (
+    Address,
+    Bridge,
+    End,
+    Foreign,
+    Gre,
+    KernelObject,
+    Namespace,
+    Neighbour,
+    Plan,
+    Process,
+    Route,
+    Ruleset,
+    Shaper,
+    Sysctl,
+    Veth,
+    XfrmInterface,
+    XfrmPolicy,
+    XfrmState,
+)
+
+_OFFLOADS = ("tx", "off", "tso", "off", "gso", "off", "gro", "off", "sg", "off")
+_ACTIONS = {"protect": "allow", "discard": "block"}
+_QUEUE_MS, _QUEUE_FRAMES, _FRAME_HEADER = 50, 10, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the commands need to know beyond the plan: what every namespace is set to (names under /proc/sys), and the
+    command that reads a Process as JSON and runs it in the namespace of its caller.
+    """
+
+    settings: Mapping[str, str]
+    serve: tuple[str, ...]
+
+
+def script(plan: Plan, means: Means) -> str:
+    """The whole script."""
+    return "\n".join([*_head(plan), *_Script(plan, means).body()]) + "\n"
+
+
+def _head(plan: Plan) -> Iterator[str]:
+    names = " ".join(f"{plan.lab}-{each.name}" for each in plan.objects if isinstance(each, Namespace))
+    yield "#!/bin/sh"
+    yield f"# The lab {plan.lab}, built with nothing but the system's own tools. Run as root. To take it away:"
+    yield f"#   for n in {names}; do ip netns pids $n | xargs -r kill; ip netns delete $n; done"
+    yield "set -e"
+    yield 'in_() { node=$1; shift; ip netns exec $node "$@"; }'
+    ciphers = {each.key: each.cipher for each in plan.objects if isinstance(each, XfrmState)}
+    for name, cipher in sorted(ciphers.items()):
+        for part, size in _parts(cipher).items():
+            yield f"{_variable(name, part)}=0x$(od -An -v -tx1 -N{size} /dev/urandom | tr -d ' \\n')"
+
+
+def _parts(cipher: str) -> dict[str, int]:
+    """The keys of a transform and how many bytes each has."""
+    found = CIPHERS[cipher]
+    return {"enc": found.encryption_bytes} | ({"auth": found.authentication_bytes} if found.authentication else {})
+
+
+def _variable(key: str, part: str) -> str:
+    return "key_" + "".join(each if each.isalnum() else "_" for each in key) + f"_{part}"
+
+
+class _Script:
+    def __init__(self, plan: Plan, means: Means) -> None:
+        self._plan = plan
+        self._means = means
+
+    def body(self) -> Iterator[str]:
+        """Every object, in sections."""
+        objects = self._plan.objects
+        links = [each for each in objects if isinstance(each, Bridge | Veth)]
+        rest = [each for each in objects if not isinstance(each, Namespace | Bridge | Veth)]
+        yield from self._section("the nodes and segments", [each for each in objects if isinstance(each, Namespace)])
+        yield from self._section("the links", links)
+        for name in dict.fromkeys(each.namespace for each in rest):
+            yield from self._section(name, [each for each in rest if each.namespace == name])
+
+    def _section(self, title: str, objects: Sequence[KernelObject]) -> Iterator[str]:
+        yield ""
+        yield f"# {title}"
+        for each in objects:
+            yield from self._lines(each)
+
+    def _netns(self, namespace: str) -> str:
+        return f"{self._plan.lab}-{namespace}"
+
+    def _ip(self, namespace: str, *words: object) -> str:
+        return _line("ip", "-n", self._netns(namespace), *words)
+
+    def _in(self, namespace: str, *words: object) -> str:
+        return _line("in_", self._netns(namespace), *words)
+
+    def _lines(self, item: KernelObject) -> Iterator[str]:
+        match item:
+            case Namespace():
+                yield from self._namespace(item)
+            case Sysctl():
+                yield self._in(item.namespace, "sysctl", "-qw", f"{item.name}={item.value}")
+            case Bridge():
+                options = ("type", "bridge", "forward_delay", 0, "stp_state", 0, "mcast_snooping", 0)
+                yield self._ip(item.namespace, "link", "add", item.name, "up", "mtu", item.mtu, *options)
+            case Veth():
+                yield from self._veth(item)
+            case Gre():
+                yield from self._gre(item)
+            case XfrmInterface():
+                kind = ("type", "xfrm", "dev", item.device, "if_id", item.if_id)
+                yield self._ip(item.namespace, "link", "add", item.name, "mtu", item.mtu, *kind)
+                yield from self._device(item.namespace, item.name, up=item.up)
+            case Address():
+                yield self._ip(item.namespace, "address", "add", item.address, "dev", item.device)
+            case Neighbour():
+                entry = (item.address, "lladdr", item.mac, "dev", item.device, "nud", "permanent")
+                yield self._ip(item.namespace, "neighbour", "add", *entry)
+            case Route():
+                yield self._ip(item.namespace, "route", "add", *_route(item))
+            case XfrmState():
+                yield self._state(item)
+            case XfrmPolicy():
+                yield self._ip(item.namespace, "xfrm", "policy", "add", *_policy(item))
+            case Ruleset():
+                yield from self._rules(item)
+            case Shaper():
+                yield from self._shaper(item)
+            case Foreign():
+                pass  # never in a plan
+            case Process():
+                yield self._in(item.namespace, *self._means.serve) + " <<'END' &"
+                yield json.dumps(encode(item))
+                yield "END"
+            case _:
+                assert_never(item)
+
+    def _namespace(self, item: Namespace) -> Iterator[str]:
+        yield _line("ip", "netns", "add", self._netns(item.name))
+        settings = {"net.ipv4.ip_forward": str(int(item.forwarding)), **self._means.settings}
+        words = [f"{name}={value}" for name, value in settings.items()]
+        yield self._in(item.name, "sysctl", "-qew", *words)
+        yield self._ip(item.name, "link", "set", "lo", "up")
+
+    def _veth(self, item: Veth) -> Iterator[str]:
+        """Both ends are made in place: neither is ever in the host's namespace."""
+        queues = ("numtxqueues", 1, "numrxqueues", 1)
+        near = (item.a.name, "address", item.a.mac, "mtu", item.mtu, *queues)
+        far = (item.b.name, "netns", self._netns(item.b.namespace), "address", item.b.mac, "mtu", item.mtu, *queues)
+        yield self._ip(item.a.namespace, "link", "add", *near, "type", "veth", "peer", "name", *far)
+        for end in (item.a, item.b):
+            yield from self._device(end.namespace, end.name, *_master(end), up=True)
+
+    def _gre(self, item: Gre) -> Iterator[str]:
+        ends = ("type", "gre", "local", item.local, "remote", item.remote, "ttl", item.ttl, "pmtudisc")
+        key = ("key", item.key) if item.key is not None else ()
+        yield self._ip(item.namespace, "link", "add", item.name, "mtu", item.mtu, *ends, *key)
+        yield from self._device(item.namespace, item.name, up=item.up)
+
+    def _device(self, namespace: str, name: str, *words: object, up: bool) -> Iterator[str]:
+        """What a capture shall show is what a wire would carry: no checksum left out, no segment put together."""
+        yield self._in(namespace, "ethtool", "-K", name, *_OFFLOADS) + " >/dev/null 2>&1 || true"
+        if words or up:
+            yield self._ip(namespace, "link", "set", name, *words, *(("up",) if up else ()))
+
+    def _state(self, item: XfrmState) -> str:
+        ends = ("src", item.source, "dst", item.destination, "proto", "esp", "spi", f"{item.spi:#x}")
+        mode = ("mode", "tunnel", "reqid", item.if_id, "replay-window", 32, "flag", "af-unspec", "if_id", item.if_id)
+        line = self._ip(item.namespace, "xfrm", "state", "add", *ends, *mode)
+        cipher = CIPHERS[item.cipher]
+        encryption, authentication = (f'"${_variable(item.key, part)}"' for part in ("enc", "auth"))
+        if not cipher.authentication:
+            return f"{line} aead '{cipher.encryption}' {encryption} {cipher.icv_bits}"
+        tail = f"auth-trunc '{cipher.authentication}' {authentication} {cipher.icv_bits}"
+        return f"{line} enc '{cipher.encryption}' {encryption} {tail}"
+
+    def _rules(self, item: Ruleset) -> Iterator[str]:
+        for table, lines in item.tables:
+            for line in lines:
+                yield self._in(item.namespace, "iptables", "-t", table) + f" {_rule(line)}"
+
+    def _shaper(self, item: Shaper) -> Iterator[str]:
+        parent: tuple[object, ...] = ("root",)
+        if item.delay_ms or item.jitter_ms or item.loss_percent or not item.rate_bit:
+            late = ("delay", f"{item.delay_ms:g}ms", *((f"{item.jitter_ms:g}ms",) if item.jitter_ms else ()))
+            loss = ("loss", f"{item.loss_percent:g}%") if item.loss_percent else ()
+            netem = ("handle", "1:", "netem", "limit", 100_000, *late, *loss)
+            yield self._tc(item, *parent, *netem)
+            parent = ("parent", "1:1")
+        if item.rate_bit:
+            yield self._tc(item, *parent, "handle", "3:", *_bucket(item))
+
+    def _tc(self, item: Shaper, *words: object) -> str:
+        return _line("tc", "-n", self._netns(item.namespace), "qdisc", "add", "dev", item.device, *words)
+
+
+def _line(*words: object) -> str:
+    return shlex.join(str(each) for each in words)
+
+
+def _master(end: End) -> tuple[object, ...]:
+    return ("master", end.master) if end.master else ()
+
+
+def _route(item: Route) -> Iterator[object]:
+    if item.type != "unicast":
+        yield item.type
+    yield item.to
+    for word, value in (("via", item.via), ("dev", item.device), ("metric", item.metric or None), ("src", item.source)):
+        if value is not None:
+            yield from (word, value)
+    yield from ("proto", "static")
+
+
+def _policy(item: XfrmPolicy) -> Iterator[object]:
+    yield from ("src", item.source, "dst", item.destination, "dir", item.direction)
+    yield from ("priority", item.priority, "action", _ACTIONS[item.action])
+    if item.if_id:
+        yield from ("if_id", item.if_id)
+    if item.outer:
+        source, destination = item.outer
+        yield from ("tmpl", "src", source, "dst", destination, "proto", "esp", "reqid", item.if_id, "mode", "tunnel")
+
+
+def _rule(line: str) -> str:
+    """A line of iptables-restore as arguments of iptables: `:FORWARD DROP [0:0]` sets a policy or makes a chain."""
+    if not line.startswith(":"):
+        return shlex.join(shlex.split(line))
+    chain, policy = line[1:].split()[:2]
+    return f"-N {chain}" if policy == "-" else f"-P {chain} {policy}"
+
+
+def _bucket(item: Shaper) -> tuple[object, ...]:
+    """tbf with a bucket of 1 ms, or one frame, and a queue of 50 ms, or ten frames."""
+    frame, rate = item.mtu + _FRAME_HEADER, item.rate_bit // 8
+    burst, queue = max(rate // 1000, frame), max(rate * _QUEUE_MS // 1000, _QUEUE_FRAMES * frame)
+    return "tbf", "rate", f"{item.rate_bit}bit", "burst", burst, "limit", queue
