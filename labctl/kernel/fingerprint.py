@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labctl.errors import HostError
 from labctl.kernel import sections
-from labctl.kernel.paths import NETNS, RUN
+from labctl.kernel.paths import NETNS, RUN, Paths
 from labctl.kernel.sections import Lines
 
 
@@ -44,11 +44,38 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one section lost and what it gained; a thing that changed is in both."""
+    """What one section lost and what it gained; a thing that changed is in both. `ours`: what of `added` is a lab's."""
 
     section: str
     removed: Lines
     added: Lines
+    ours: Lines = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Where a lab may leave something: its places, and its processes as `PID@START`."""
+
+    paths: Paths
+    processes: Collection[str] = ()
+
+    def bears(self, section: str, line: str) -> bool:
+        """Whether what `line` tells of is the lab's."""
+        if section == "processes":
+            command = rf" -m labctl\.(services\.supervisor|probes\.prober) {self.paths.lab}( |$)"
+            return _key(line) in self.processes or bool(re.search(command, line))
+        return bool(re.search(rf"{re.escape(str(self.paths.root))}(?=[/ ]|$)", line))
+
+    def is_in(self, found: Fingerprint) -> bool:
+        """Whether there is, or may be, anything of the lab on the machine."""
+        root = str(self.paths.root)
+        return any(root in line for line in (*found.mounts, *found.namespaces, *found.labs))
+
+    def concerns(self, section: str, line: str) -> bool:
+        """Whether a difference in `line` says anything: not so of other labs, and of what else runs on the machine."""
+        if section == "processes":
+            return self.bears(section, line)
+        return self.bears(section, line) or f"{self.paths.run}/" not in line
 
 
 def take(run: Path = RUN, netns: Path = NETNS, etc: Path = Path("/etc")) -> Fingerprint:
@@ -77,18 +104,21 @@ def take(run: Path = RUN, netns: Path = NETNS, etc: Path = Path("/etc")) -> Fing
     )
 
 
-def differences(before: Fingerprint, after: Fingerprint, others: Collection[Path] = ()) -> tuple[Difference, ...]:
-    """What changed between two fingerprints, empty where nothing did.
+def differences(before: Fingerprint, after: Fingerprint, of: Footprint | None = None) -> tuple[Difference, ...]:
+    """What changed between two fingerprints, empty where nothing did; with `of` as far as it concerns that lab.
 
-    `others` are the run directories of labs that may come and go meanwhile: lines that mention one are left out. Of
-    processes only new ones count. A sysctl that is only in `after` came with a module or a device, and does not count.
+    Of processes only new ones count. A sysctl that is only in `after` came with a module or a device, and does not
+    count.
     """
     found = []
     for field in fields(Fingerprint):
-        old, new = (_without(getattr(each, field.name), others) for each in (before, after))
-        removed, added = _changes(field.name, old, new)
+        section = field.name
+        pair = (getattr(before, section), getattr(after, section))
+        old, new = (tuple(line for line in lines if of is None or of.concerns(section, line)) for lines in pair)
+        removed, added = _changes(section, old, new)
         if removed or added:
-            found.append(Difference(field.name, removed, added))
+            ours = tuple(line for line in added if of is not None and of.bears(section, line))
+            found.append(Difference(section, removed, added, ours))
     return tuple(found)
 
 
@@ -105,10 +135,3 @@ def _changes(section: str, old: Lines, new: Lines) -> tuple[Lines, Lines]:
 
 def _key(line: str) -> str:
     return line.partition(" ")[0]
-
-
-def _without(lines: Lines, others: Collection[Path]) -> Lines:
-    if not others:
-        return lines
-    mention = re.compile(f"({'|'.join(re.escape(str(path)) for path in others)})(?=[/ ]|$)")
-    return tuple(line for line in lines if not mention.search(line))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from labctl.errors import HostError
+from labctl.kernel.links import FALLBACKS
 
 Lines = tuple[str, ...]
 
@@ -35,10 +36,6 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     **{name: (f"{name}-save",) for name in FIREWALLS[1:]},
 }
 _SECONDS = 20.0
-# Devices that the kernel makes by itself when a tunnel's module is loaded.
-_FALLBACKS = frozenset(
-    {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip_vti0", "ip6tnl0", "ip6gre0", "ip6gretap0", "ip6_vti0"}
-)
 _VOLATILE = frozenset(
     {
         "promiscuity",
@@ -100,7 +97,7 @@ def links(text: str) -> Lines:
     return _sorted(
         _line(record, "ifname")
         for record in _records(text)
-        if not (record["ifname"] in _FALLBACKS and "UP" not in record["flags"])
+        if not (record["ifname"] in FALLBACKS and "UP" not in record["flags"])
     )
 
 

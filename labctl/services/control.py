@@ -1,7 +1,7 @@
 """The words between a supervisor and those who talk to it: one JSON object a line, over a socket in the run directory.
 
-Requests are {"do": "start" | "change" | "stop" | "signal" | "status" | "shutdown", ...}; answers {"ok": true, ...} or
-an error in the form of `error_to_data`.
+Requests are {"do": "start" | "change" | "stop" | "signal" | "status" | "programs" | "shutdown", ...}; answers are
+{"ok": true, ...} or an error in the form of `error_to_data`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from labctl.codec import decode
 from labctl.errors import DescriptionError, HostError, KernelError, LabError, StateError
 from labctl.kernel.paths import Paths
+from labctl.services import processes
 from labctl.services.processes import Identity
 
 _KINDS: dict[str, type[LabError]] = {
@@ -41,15 +43,43 @@ class ServiceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The supervisor of a lab and its programs, as processes: what must be gone when it is said to be gone."""
+    """The supervisor of a lab and its programs, as processes: what must be gone when it is said to be gone.
+
+    `boot`: what the kernel called its run then; a process of another run is none of these.
+    """
 
     supervisor: Identity
     children: tuple[Identity, ...] = ()
+    boot: str = ""
 
 
 def roster_file(paths: Paths) -> Path:
     """Where the roster lies."""
     return paths.root / "supervisor.json"
+
+
+def read_roster(paths: Paths) -> Roster | None:
+    """Who ran when the supervisor last wrote it down; None where none ever did, or all were seen to be gone.
+
+    A roster that cannot be read, or from before the machine was restarted, names nobody.
+    """
+    try:
+        found: Roster = decode(Roster, json.loads(roster_file(paths).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if found.boot == processes.boot_id() else None
+
+
+def known(paths: Paths) -> tuple[Identity, ...]:
+    """The lab's supervisor and its programs as they were last written down, alive or not."""
+    roster = read_roster(paths)
+    return (roster.supervisor, *roster.children) if roster else ()
+
+
+def broken(paths: Paths) -> bool:
+    """Whether the lab had a supervisor that has ended, and its programs with it."""
+    roster = read_roster(paths)
+    return roster is not None and not processes.alive(roster.supervisor)
 
 
 def error_to_data(error: LabError) -> dict[str, Any]:

@@ -65,11 +65,21 @@ def wait_gone(process: Identity, deadline: float) -> bool:
         os.close(handle)
 
 
+def boot_id() -> str:
+    """What the kernel calls its run since the machine was started: random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def die_with(parent: int) -> None:
     """SIGKILL to the calling process when its parent, `parent`, ends, however that ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the request
         os._exit(1)
+
+
+def live_on() -> None:
+    """Take back `die_with`."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def adopt_orphans() -> None:

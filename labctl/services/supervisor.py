@@ -78,8 +78,8 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         taken = self._alarm.recv(4096)
-        if signal.SIGTERM in taken:
-            self._shut_down()
+        if signal.SIGTERM in taken:  # nobody took the lab down: what tells of us stays, and so says that we ended
+            self._end_children()
         else:
             self._reap()
 
@@ -96,8 +96,16 @@ class Supervisor:
                 client.reply({"ok": True})
             case "status":
                 client.reply({"ok": True, "services": [encode(each.status) for each in self._children.values()]})
+            case "programs":
+                told = [
+                    {"pid": each.identity.pid if each.running else 0, "process": encode(each.process)}
+                    for each in self._children.values()
+                ]
+                client.reply({"ok": True, "programs": told})
             case "shutdown":
-                self._shut_down()
+                self._end_children()
+                for place in (self._paths.control, roster_file(self._paths)):
+                    place.unlink(missing_ok=True)
                 client.reply({"ok": True})
             case other:
                 raise ValueError(f"no verb {other!r}")
@@ -159,7 +167,7 @@ class Supervisor:
 
     def _read(self, key: Key, child: Child) -> None:
         for text in child.read() if child.running else ():
-            print(f"{'/'.join(key)}: {text}", file=sys.stderr, flush=True)
+            _log(key, text)
 
     def _reap(self) -> None:
         by_pid = {child.identity.pid: key for key, child in self._children.items() if child.running}
@@ -187,7 +195,7 @@ class Supervisor:
             del self._children[key]
             self._answer(key, {"ok": True})
             return
-        print(f"{'/'.join(key)}: {child.detail}", file=sys.stderr, flush=True)
+        _log(key, child.detail)
         reason = StateError(f"{key[1]} in {key[0]} did not {child.task or 'go on'}: {child.detail}")
         self._answer(key, child.failure or error_to_data(reason))
 
@@ -204,15 +212,13 @@ class Supervisor:
                 child.failure = error_to_data(late)
             os.kill(child.identity.pid, signal.SIGKILL)
 
-    def _shut_down(self) -> None:
-        """Kill and await every child, then let go of the files that tell of us."""
+    def _end_children(self) -> None:
+        """Kill and await every child; this ends us, too."""
         running = [child for child in self._children.values() if child.running]
         for child in running:
             os.kill(child.identity.pid, signal.SIGKILL)
         for child in running:
             os.waitpid(child.identity.pid, 0)
-        for place in (self._paths.control, roster_file(self._paths)):
-            place.unlink(missing_ok=True)
         self._ended = True
 
     def _record(self) -> None:
@@ -223,7 +229,7 @@ class Supervisor:
         running = tuple(child.identity for child in self._children.values() if child.running)
         place = roster_file(self._paths)
         fresh = place.with_suffix(".new")
-        fresh.write_text(json.dumps(encode(Roster(me, running))))
+        fresh.write_text(json.dumps(encode(Roster(me, running, processes.boot_id()))))
         fresh.rename(place)
 
     def _release(self) -> None:
@@ -242,11 +248,26 @@ def _close_all(files: Iterable[Any]) -> None:
             each.close()
 
 
+def _log(key: Key, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk shall not end the lab
+        print(f"{'/'.join(key)}: {text}", file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str]) -> None:
-    """`LAB RUN NETNS READY`: become the supervisor of LAB; tell the file descriptor READY, then close it."""
-    lab, run, netns, ready = arguments
+    """`LAB RUN NETNS READY STARTER`: become the supervisor of LAB; tell the file descriptor READY, then close it.
+
+    Until then it dies with the process STARTER, so that none is left that the lab's directory does not tell of.
+    """
+    lab, run, netns, ready, starter = arguments
+    processes.die_with(int(starter))
+    launcher = os.getpid()
+    heard, standing = os.pipe()
     if os.fork():
+        os.close(standing)
+        os.read(heard, 1)  # until it stands by itself, or has ended
         os._exit(0)
+    os.close(heard)
+    processes.die_with(launcher)
     os.umask(0o077)
     os.chdir("/")
     processes.adopt_orphans()
@@ -256,8 +277,10 @@ def main(arguments: Sequence[str]) -> None:
     except (OSError, LabError) as error:
         os.write(int(ready), line(error_to_data(StateError(f"the supervisor of {lab} cannot start: {error}"))))
         return
+    processes.live_on()
     os.write(int(ready), line({"ok": True, "pid": os.getpid()}))
     os.close(int(ready))
+    os.close(standing)
     gc.freeze()  # the children share these pages as long as nobody writes to them
     supervisor.run()
 

@@ -1,5 +1,6 @@
 """A lab's run directory under /run/labctl: its lock, its journal, and what is there on this machine."""
 
+from labctl.state.folder import present, remove
 from labctl.state.lock import LOCK_SECONDS, lock
 from labctl.state.rundir import (
     FORMAT,
@@ -12,9 +13,11 @@ from labctl.state.rundir import (
     load,
     load_fingerprint,
     mark_up,
-    present,
-    remove,
+    refuse_if_there,
+    rewrite,
     save_fingerprint,
+    tidy,
+    traces,
 )
 
 __all__ = [
@@ -31,6 +34,10 @@ __all__ = [
     "lock",
     "mark_up",
     "present",
+    "refuse_if_there",
     "remove",
+    "rewrite",
     "save_fingerprint",
+    "tidy",
+    "traces",
 ]

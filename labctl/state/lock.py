@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from labctl import interrupts
 from labctl.errors import StateError
 from labctl.kernel.paths import Paths
-from labctl.state.places import checked, refusals
+from labctl.state.places import LOCKS, checked, refusals
 
 LOCK_SECONDS = 2.0
 """How long a command waits for another one on the same lab."""
@@ -25,29 +26,39 @@ _held: set[int] = set()
 def lock(paths: Paths, command: str, wait_s: float = LOCK_SECONDS) -> Iterator[None]:
     """Hold the lab for `command` ("up"); the lock ends with the process, whatever ends that.
 
-    Raises StateError, naming the holder, when the lab is not free within `wait_s` seconds.
+    A signal waits while the lock is taken and let go. Raises StateError, naming the holder, when the lab is not free
+    within `wait_s` seconds.
     """
     checked(paths.lab)
     file = _lock_file(paths)
+    free = not interrupts.holding()
+    with interrupts.held():
+        fd = _take(paths.lab, file, command, wait_s)
+        try:
+            with interrupts.allowed(if_so=free):
+                yield
+        finally:
+            if fd in _held:  # not so in a forked child that comes by here
+                _release(fd, file)
+
+
+def _take(lab: str, file: Path, command: str, wait_s: float) -> int:
     deadline = time.monotonic() + wait_s
     with refusals(file):
         while (fd := _try_lock(file)) is None:
             if time.monotonic() >= deadline:
-                raise _busy(paths.lab, file, wait_s)
+                raise _busy(lab, file, wait_s)
             time.sleep(_POLL_SECONDS)
+    _held.add(fd)
+    with contextlib.suppress(OSError):  # who holds it is good to know, but on a full disk nobody can be told
         os.ftruncate(fd, 0)
         os.write(fd, json.dumps({"pid": os.getpid(), "command": command}).encode())
-    _held.add(fd)
-    try:
-        yield
-    finally:
-        if fd in _held:  # not so in a forked child that comes by here
-            _release(fd, file)
+    return fd
 
 
 def _lock_file(paths: Paths) -> Path:
     """Beside the run directories, since it must outlive one."""
-    return paths.run / ".locks" / paths.lab
+    return paths.run / LOCKS / paths.lab
 
 
 def _try_lock(file: Path) -> int | None:

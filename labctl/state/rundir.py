@@ -1,35 +1,36 @@
 """A lab's run directory: what was to be made, and how far that came.
 
-The directory appears whole, by one rename, before anything else of a lab exists. labctl changes or removes only a
-directory that carries its owner mark.
+The directory appears whole, by one rename, before anything else of a lab exists.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labctl import __version__, codec
 from labctl.errors import StateError
-from labctl.kernel.fingerprint import Fingerprint
 from labctl.kernel.paths import RUN, Paths
-from labctl.plan.objects import Namespace, Plan
-from labctl.state.places import NAME, checked, refusals
+from labctl.services import control
+from labctl.services.processes import boot_id
+from labctl.state.folder import MARK, STAGING, clear, is_ours, mark, present, staging, write
+from labctl.state.places import LOCKS, NAME, checked, refusals
 
-Status = Literal["starting", "up", "stale", "unreadable"]
+if TYPE_CHECKING:
+    from labctl.kernel.fingerprint import Fingerprint
+    from labctl.plan.objects import Plan
+
+Status = Literal["starting", "up", "broken", "stale", "unreadable", "dead"]
+"""`broken`: up, but the supervisor ended, and the programs with it. `dead`: in a guest that died."""
 
 FORMAT = 1
 """The format of the journal, raised whenever an older labctl could not read a newer one's."""
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_MARK, _JOURNAL, _PLAN, _DESCRIPTION, _UP, _FINGERPRINT = (
-    "owner",
+_JOURNAL, _PLAN, _DESCRIPTION, _UP, _FINGERPRINT = (
     "journal.json",
     "plan.json",
     "description.yaml",
@@ -39,10 +40,11 @@ _MARK, _JOURNAL, _PLAN, _DESCRIPTION, _UP, _FINGERPRINT = (
 _ALREADY: dict[Status, str] = {
     "starting": "was left half made",
     "up": "is already up",
+    "broken": "is already up, but its supervisor ended, and its programs with it",
     "stale": "is left over from before the machine was restarted",
     "unreadable": "is there already, and its journal cannot be read",
 }
-_PARTS = (_MARK, _JOURNAL, _PLAN, _DESCRIPTION)
+_PARTS = (MARK, _JOURNAL, _PLAN, _DESCRIPTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +94,38 @@ def create(
     where: str,
     created_at: str,
 ) -> None:
-    """Write down a lab that is about to be made; the caller holds its lock.
-
-    Raises StateError where the lab is already there, or something that is not labctl's is in its place.
-    """
-    nodes = sum(isinstance(item, Namespace) for item in plan.objects)
-    stamp = (FORMAT, checked(paths.lab), __version__, _boot_id(), created_at)
+    """Write down a lab that is about to be made; the caller holds its lock. StateError as `refuse_if_there`."""
+    nodes = _nodes(plan)
+    stamp = (FORMAT, checked(paths.lab), __version__, boot_id(), created_at)
     journal = Journal(*stamp, source, time_scale, where, nodes)
+    refuse_if_there(paths)
+    with refusals(paths.root):
+        _install(paths, journal, plan, description)
+
+
+def rewrite(paths: Paths, plan: Plan, description: str, *, source: str, time_scale: int) -> None:
+    """Write down that the lab is to be like `plan` from now on; until `mark_up` it counts as half made.
+
+    Whatever ends this process meanwhile, what is there can be converged to either plan, or taken down. StateError where
+    there is no lab.
+    """
+    _require(paths)
+    with _legible(paths):
+        before = _journal(paths)
+    nodes = _nodes(plan)
+    journal = replace(before, version=__version__, source=source, time_scale=time_scale, nodes=nodes)
+    with refusals(paths.root):
+        (paths.root / _UP).unlink(missing_ok=True)
+        for name, text in zip(_PARTS[1:], _texts(journal, plan, description), strict=True):
+            write(paths.root / name, text)
+
+
+def refuse_if_there(paths: Paths) -> None:
+    """Raise StateError where the lab is already there, or something that is not labctl's is in its place."""
     with refusals(paths.root):
         if present(paths):
             found = _ALREADY[_summary(paths).status]
             raise StateError(f"lab {paths.lab} {found}", hint=f"labctl down {paths.lab}")
-        _install(paths, journal, plan, description)
-
-
-def present(paths: Paths) -> bool:
-    """Whether the lab is there, readable or not; StateError where something that is not labctl's is in its place."""
-    checked(paths.lab)
-    with refusals(paths.root):
-        if not os.path.lexists(paths.root):
-            return False
-        if _is_ours(paths):
-            return True
-    raise StateError(f"{paths.root} is not labctl's: it has no owner mark", hint="see what it is, and move it away")
 
 
 def mark_up(paths: Paths) -> None:
@@ -127,6 +138,8 @@ def mark_up(paths: Paths) -> None:
 def load(paths: Paths) -> Saved:
     """What `create` wrote. StateError where there is no such lab or its journal cannot be read by this labctl."""
     _require(paths)
+    from labctl.plan.objects import Plan
+
     with _legible(paths):
         journal = _journal(paths)
         plan: Plan = codec.decode(Plan, json.loads((paths.root / _PLAN).read_text()))
@@ -138,7 +151,7 @@ def save_fingerprint(paths: Paths, fingerprint: Fingerprint) -> None:
     """Keep the host's state from before the lab, for `down --verify`."""
     _require(paths)
     with refusals(paths.root):
-        _write(paths.root / _FINGERPRINT, json.dumps(codec.encode(fingerprint)))
+        write(paths.root / _FINGERPRINT, json.dumps(codec.encode(fingerprint)))
 
 
 def load_fingerprint(paths: Paths) -> Fingerprint | None:
@@ -148,6 +161,8 @@ def load_fingerprint(paths: Paths) -> Fingerprint | None:
     if not file.exists():
         return None
     with _legible(paths):
+        from labctl.kernel.fingerprint import Fingerprint
+
         found: Fingerprint = codec.decode(Fingerprint, json.loads(file.read_text()))
     return found
 
@@ -157,80 +172,49 @@ def labs(run: Path = RUN) -> tuple[LabSummary, ...]:
     with refusals(run):
         names = sorted(each.name for each in run.iterdir()) if run.is_dir() else []
         found = (Paths(name, run) for name in names if NAME.fullmatch(name))
-        return tuple(_summary(paths) for paths in found if _is_ours(paths))
+        return tuple(_summary(paths) for paths in found if is_ours(paths))
 
 
-def remove(paths: Paths) -> None:
-    """Take the run directory away, at once by a rename; nothing to do where it is absent.
-
-    Raises StateError, and removes nothing, where it is not labctl's or where its namespaces are still mounted.
-    """
-    checked(paths.lab)
-    with refusals(paths.root):
-        _clear(_staging(paths))
-        if not present(paths):
-            return
-        if paths.namespaces.is_mount():
-            raise StateError(f"the namespaces of lab {paths.lab} are still mounted at {paths.namespaces}")
-        paths.root.rename(_staging(paths))
-        _clear(_staging(paths))
+def traces(run: Path = RUN) -> tuple[str, ...]:
+    """The names of which there is anything in `run`: labs, and what commands left there that were killed."""
+    with refusals(run):
+        found = {each.lab for each in labs(run)}
+        found |= {each.name.removeprefix(STAGING) for each in run.glob(f"{STAGING}*")}
+        found |= {each.name for each in (run / LOCKS).glob("*")}
+    return tuple(sorted(name for name in found if NAME.fullmatch(name)))
 
 
-# -- the directory
-
-
-def _staging(paths: Paths) -> Path:
-    """Where the directory is put together and taken apart; names that start with a dot are labctl's own here."""
-    return paths.run / f".new-{paths.lab}"
-
-
-def _clear(staging: Path) -> None:
-    """What a command that was killed may have left there."""
-    if staging.is_dir():
-        shutil.rmtree(staging)
+def tidy(run: Path = RUN) -> None:
+    """Take away the directory of the locks where a command that was killed left it empty."""
+    with contextlib.suppress(OSError):  # a lock is in it, or it is not there
+        (run / LOCKS).rmdir()
 
 
 def _install(paths: Paths, journal: Journal, plan: Plan, description: str) -> None:
-    staging = _staging(paths)
-    _clear(staging)
+    place = staging(paths)
+    clear(place)
     paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    staging.mkdir(mode=0o700)
-    texts = (
-        _mark(paths.lab),
-        json.dumps(codec.encode(journal), indent=1),
-        json.dumps(codec.encode(plan)),
-        description,
-    )
+    place.mkdir(mode=0o700)
+    texts = (mark(paths.lab), *_texts(journal, plan, description))
     for name, text in zip(_PARTS, texts, strict=True):
-        _write(staging / name, text)
-    staging.rename(paths.root)
+        write(place / name, text)
+    place.rename(paths.root)
 
 
-def _mark(lab: str) -> str:
-    return f"labctl owns this directory: lab {lab}\n"
+def _nodes(plan: Plan) -> int:
+    from labctl.plan.objects import Namespace
+
+    return sum(isinstance(item, Namespace) for item in plan.objects)
 
 
-def _is_ours(paths: Paths) -> bool:
-    mark = paths.root / _MARK
-    if paths.root.is_symlink() or mark.is_symlink() or not mark.is_file():
-        return False
-    return mark.read_bytes() == _mark(paths.lab).encode()
+def _texts(journal: Journal, plan: Plan, description: str) -> tuple[str, str, str]:
+    """The content of the files, the mark aside."""
+    return json.dumps(codec.encode(journal), indent=1), json.dumps(codec.encode(plan)), description
 
 
 def _require(paths: Paths) -> None:
     if not present(paths):
         raise StateError(f"there is no lab {paths.lab}", hint="labctl list")
-
-
-def _write(path: Path, text: str) -> None:
-    """By rename, so that a reader finds all of it or none."""
-    partial = path.with_name(f".{path.name}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(text.encode())
-    partial.rename(path)
-
-
-# -- the journal
 
 
 def _journal(paths: Paths) -> Journal:
@@ -242,9 +226,11 @@ def _journal(paths: Paths) -> Journal:
 
 
 def _status(paths: Paths, journal: Journal) -> Status:
-    if journal.boot_id != _boot_id():
+    if journal.boot_id != boot_id():
         return "stale"
-    return "up" if (paths.root / _UP).exists() else "starting"
+    if not (paths.root / _UP).exists():
+        return "starting"
+    return "broken" if control.broken(paths) else "up"
 
 
 def _summary(paths: Paths) -> LabSummary:
@@ -255,10 +241,6 @@ def _summary(paths: Paths) -> LabSummary:
         return LabSummary(paths.lab, "unreadable")
     status = _status(paths, journal)
     return LabSummary(paths.lab, status, journal.source, journal.created_at, journal.where, journal.nodes)
-
-
-def _boot_id() -> str:
-    return _BOOT_ID.read_text().strip()
 
 
 @contextlib.contextmanager

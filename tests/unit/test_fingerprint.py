@@ -7,7 +7,8 @@ import pytest
 
 from labctl import codec
 from labctl.kernel import sections
-from labctl.kernel.fingerprint import Difference, Fingerprint, differences
+from labctl.kernel.fingerprint import Difference, Fingerprint, Footprint, differences
+from labctl.kernel.paths import Paths
 
 BEFORE = Fingerprint(
     links=("eth0 mtu 1500", "lo mtu 65536"),
@@ -60,16 +61,51 @@ def test_a_reused_process_number_is_a_new_process() -> None:
     assert differences(BEFORE, after) == (Difference("processes", (), ("77@901 nginx: worker",)),)
 
 
-def test_other_labs_may_come_and_go_but_only_they() -> None:
+MINE = Footprint(Paths("b"), ("8@9",))
+
+
+def test_other_labs_may_come_and_go() -> None:
+    before = dataclasses.replace(BEFORE, mounts=("/ ext4", "/run/labctl/bb/ns tmpfs"))
+    after = dataclasses.replace(
+        BEFORE, labs=("/run/labctl/cc",), namespaces=("/run/netns/c-gw -> /run/labctl/c/ns/gw",)
+    )
+    assert differences(before, after, MINE) == ()
+
+
+def test_what_differs_is_told_apart_by_whose_it_is() -> None:
     after = dataclasses.replace(
         BEFORE,
-        mounts=("/ ext4", "/run/labctl/b/ns tmpfs", "/run/labctl/bb/ns tmpfs"),
-        namespaces=("/run/netns/b-gw -> /run/labctl/b/ns/gw",),
+        links=("eth0 mtu 1500", "eth1 mtu 1500", "lo mtu 65536"),
+        mounts=("/ ext4", "/media/stick vfat", "/run/labctl/b/ns tmpfs"),
+        namespaces=("/run/netns/b-gw -> /run/labctl/b/ns/gw", "/run/netns/theirs"),
         labs=("/run/labctl/a", "/run/labctl/b"),
     )
-    assert differences(BEFORE, after, others=(Path("/run/labctl/b"),)) == (
-        Difference("mounts", (), ("/run/labctl/bb/ns tmpfs",)),
+    assert differences(BEFORE, after, MINE) == (
+        Difference("links", (), ("eth1 mtu 1500",)),
+        Difference("mounts", (), ("/media/stick vfat", "/run/labctl/b/ns tmpfs"), ("/run/labctl/b/ns tmpfs",)),
+        Difference(
+            "namespaces",
+            (),
+            ("/run/netns/b-gw -> /run/labctl/b/ns/gw", "/run/netns/theirs"),
+            ("/run/netns/b-gw -> /run/labctl/b/ns/gw",),
+        ),
+        Difference("labs", (), ("/run/labctl/b",), ("/run/labctl/b",)),
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        ("8@9 sleep 99", True),
+        ("8@10 sleep 99", False),
+        ("9@9 python3 -P -m labctl.services.supervisor b /run/labctl", True),
+        ("9@9 python3 -P -m labctl.probes.prober b", True),
+        ("9@9 python3 -P -m labctl.services.supervisor bb /run/labctl", False),
+    ],
+)
+def test_of_new_processes_only_the_labs_own_count(line: str, ours: bool) -> None:
+    after = dataclasses.replace(BEFORE, processes=(*BEFORE.processes, line))
+    assert bool(differences(BEFORE, after, MINE)) == ours
 
 
 def test_a_fingerprint_survives_json() -> None:
@@ -156,3 +192,10 @@ def test_entries_of_a_folder_show_where_links_lead(tmp_path: Path) -> None:
 def test_this_process_and_its_ancestors_are_not_listed() -> None:
     listed = {int(line.partition("@")[0]) for line in sections.processes()}
     assert not listed & {os.getpid(), os.getppid()}
+
+
+@pytest.mark.parametrize("section", ["mounts", "namespaces", "labs"])
+def test_a_lab_that_is_there_is_seen_in_a_fingerprint(section: str) -> None:
+    found = dataclasses.replace(BEFORE, **{section: ("/run/netns/b-n0 -> /run/labctl/b/ns/n0",)})
+    assert MINE.is_in(found)
+    assert not MINE.is_in(BEFORE)

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from labctl import __version__, state
+from labctl.codec import encode
 from labctl.errors import StateError, UsageError
 from labctl.kernel.fingerprint import Fingerprint
 from labctl.kernel.paths import Paths
 from labctl.plan.objects import Namespace, Plan, Route, Ruleset, XfrmPolicy
+from labctl.services.control import Roster, roster_file
+from labctl.services.processes import Identity, boot_id
 
 NET = IPv4Network("10.0.0.0/24")
 PLAN = Plan(
@@ -240,6 +243,46 @@ def test_links_in_the_directory_are_removed_and_not_what_they_lead_to(paths: Pat
     (paths.root / "link").symlink_to(tmp_path / "kept")
     state.remove(paths)
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_something_strange_where_the_directory_is_put_together_is_left_alone(paths: Paths, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    paths.run.mkdir()
+    (paths.run / ".new-demo").symlink_to(tmp_path / "precious")
+    for act in (state.remove, create):
+        with pytest.raises(StateError, match=r"\.new-demo is in the way"):
+            act(paths)
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_what_killed_commands_left_is_named_with_the_labs(paths: Paths) -> None:
+    create(paths)
+    (paths.run / ".new-half").mkdir()
+    (paths.run / ".locks").mkdir()
+    (paths.run / ".locks" / "dead").touch()
+    (paths.run / "foreign").mkdir()
+    (paths.run / ".new-").mkdir()
+    assert state.traces(paths.run) == ("dead", "demo", "half")
+
+
+def test_an_empty_directory_of_locks_is_tidied_away_and_no_other(paths: Paths) -> None:
+    state.tidy(paths.run)
+    (paths.run / ".locks").mkdir(parents=True)
+    (paths.run / ".locks" / "held").touch()
+    state.tidy(paths.run)
+    (paths.run / ".locks" / "held").unlink()
+    state.tidy(paths.run)
+    assert contents(paths.run) == set()
+
+
+def test_a_lab_whose_supervisor_ended_is_broken(paths: Paths) -> None:
+    create(paths)
+    state.mark_up(paths)
+    roster = Roster(Identity(1, 1), boot=boot_id())
+    roster_file(paths).write_text(json.dumps(encode(roster)))
+    assert state.load(paths).status == "broken"
+    with pytest.raises(StateError, match="already up, but its supervisor ended"):
+        create(paths)
 
 
 # -- the lock
