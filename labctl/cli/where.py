@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labctl.cli.outputs import Outputs
-from labctl.describe import Described
-from labctl.guest.choice import Choice, choose
-
 if TYPE_CHECKING:
+    from labctl.cli.outputs import Outputs
     from labctl.cli.terminal import Waiting
+    from labctl.describe import Described
+    from labctl.guest.choice import Choice
 
 WHERE = "LABCTL_WHERE"
 """Set inside a guest, so that reports name the kernel that they speak of."""
@@ -38,6 +37,7 @@ def decide(wanted: str, described: Described) -> Choice:
 
     `host` is taken at its word here: the lab's `up` examines the machine, and once is enough.
     """
+    from labctl.guest.choice import choose
     from labctl.guest.engines import available
 
     return choose(wanted, lacking(described) if wanted == "auto" else (), available)
@@ -47,8 +47,8 @@ def lacking(described: Described) -> tuple[str, ...]:
     """What this machine lacks for the lab; nothing is tried without root, as nothing would work."""
     if os.geteuid() != 0:
         return ("root privileges",)
+    from labctl.building import mechanisms
     from labctl.kernel import doctor
-    from labctl.lab import mechanisms
 
     return tuple(each.mechanism for each in doctor.missing(mechanisms(described)))
 
@@ -70,16 +70,15 @@ class _Errors:
 
 
 def run_in_guest(
-    engine: str, topology: Path, time_scale: int, arguments: Sequence[str], outputs: Outputs, *, pausing: bool
+    engine: str, read: Sequence[Path], time_scale: int, arguments: Sequence[str], outputs: Outputs, *, pausing: bool
 ) -> int:
-    """`labctl run` of `topology` in a guest; its output is ours, and so is its exit status. `pausing`: our input is its
-    own, too.
+    """`labctl run` in a guest of the topology `read[0]`, which includes the others; its output is ours, and so is its
+    exit status. `pausing`: our input is its own, too.
     """
     from labctl import guest
     from labctl.cli.terminal import FORCE_COLOR, Waiting, width
 
-    file = topology.resolve()
-    command = [sys.executable, "-m", "labctl", "run", str(file), "--on", "host", "--time-scale", str(time_scale)]
+    command = [sys.executable, "-m", "labctl", "run", str(read[0]), "--on", "host", "--time-scale", str(time_scale)]
     environment = {WHERE: engine, **({FORCE_COLOR: "1", "COLUMNS": str(width())} if sys.stdout.isatty() else {})}
     environment |= {ATTENDED: "1"} if pausing else {}
     environment |= {name: os.environ[name] for name in ("NO_COLOR",) if name in os.environ}
@@ -89,7 +88,7 @@ def run_in_guest(
             [*command, *arguments, *lent.arguments],
             timeout=PAUSING_TIMEOUT_S if pausing else GUEST_TIMEOUT_S,
             writable=lent.writable,
-            readable=[file],
+            readable=read,
             environment=environment,
             stdout=out,
             stderr=_Errors(out),

@@ -25,3 +25,13 @@ def available(name: str) -> Availability:
 def prepare(name: str, work: Workspace, request: Request) -> Launch:
     """How the engine `name`, which is available, carries out `request` with `work` as its directory."""
     return uml.prepare(work, request) if name == "uml" else stock.prepare(name, work, request)
+
+
+def workspace_seen(name: str, work: Workspace) -> str:
+    """The path at which a guest of the engine `name` has the directory `work`."""
+    return str(work.root) if name == "uml" else stock.JOB
+
+
+def channel_seen(name: str) -> str:
+    """What a guest of the engine `name` has the byte stream at: a path, or the name of a virtio port."""
+    return uml.CHANNEL if name == "uml" else stock.CHANNEL

@@ -28,6 +28,8 @@ class Request:
     readable: Sequence[Path]
     environment: Mapping[str, str]
     heard: bool = False
+    channel: int | None = None
+    """A socket of this process that the guest gets as a byte stream: see `labctl.guest.agent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Launch:
     variables: Mapping[str, str]
     processors: frozenset[int]
     claim: socket.socket | None = None
+    passed: tuple[int, ...] = ()
+    """File descriptors that the command inherits, by the same numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ class Guest:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    @property
+    def pid(self) -> int:
+        """The first process, which leads the group."""
+        return self._process.pid
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -77,6 +82,7 @@ def started(launch: Launch) -> Iterator[Guest]:
                 env=launch.variables,
                 start_new_session=True,
                 preexec_fn=child,
+                pass_fds=launch.passed,
             )
         except OSError as fault:
             raise GuestError(f"{launch.command[0]} does not start: {fault.strerror}") from fault

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labctl.errors import GuestError, HostError
+from labctl.guest import leftovers
 from labctl.guest.engines import BOOT_LIMIT, available, prepare
 from labctl.guest.job import Request, Workspace
 from labctl.guest.process import Guest, late_death, started
@@ -98,8 +98,8 @@ def run(
     if not found.ok:
         raise HostError(f"no {engine} guest can run here: {found.detail}", hint=found.remedy)
     request = Request(argv, writable, readable, environment or {}, heard=stdin is not None)
-    with late_death(), tempfile.TemporaryDirectory(prefix="labctl-guest-") as directory:
-        work = Workspace(Path(directory).resolve())
+    with late_death(), leftovers.directory("guest") as directory:
+        work = Workspace(directory)
         try:
             launch = prepare(engine, work, request)
             work.fill(launch.job)

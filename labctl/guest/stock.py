@@ -16,7 +16,8 @@ from pathlib import Path
 
 from labctl.guest.choice import Availability
 from labctl.guest.job import Job, Launch, Request, Share, Workspace, directories, environment, hidden, outer_first
-from labctl.guest.uml import cache, version
+from labctl.guest.places import cache
+from labctl.guest.uml import version
 
 MEMORY = "1G"
 # What virtme's own init puts a tmpfs over, before `inside.py` has a say.
@@ -27,8 +28,11 @@ JOB = f"{SHARED}/job"
 # tun has no way to be loaded on demand as root of a devtmpfs; the others spare a search at first use.
 MODULES = (
     *("tun", "veth", "bridge", "ip_gre", "vrf", "xfrm_user", "xfrm_interface", "esp4", "gcm", "authenc"),
-    *("sch_netem", "sch_tbf", "sch_ingress", "cls_u32", "act_mirred", "act_gact"),
+    *("virtio_console", "sch_netem", "sch_tbf", "sch_ingress", "cls_u32", "act_mirred", "act_gact"),
 )
+CHANNEL = "labctl"
+"""The name of the virtio port at which a guest has its byte stream to the host."""
+
 # A plain model: the default, every feature that can be emulated, boots slower and runs slower.
 PROCESSOR = {"kvm": "host", "tcg": "Nehalem"}
 # Defences against a hostile guest process cost a second of emulated boot and protect nothing here.
@@ -170,15 +174,20 @@ def prepare(name: str, work: Workspace, request: Request) -> Launch:
         heard=request.heard,
     )
     options = [export.option(work) for export in exports]
-    return Launch(job, command(name, find(), options), host_environment(work), frozenset(os.sched_getaffinity(0)))
+    called = command(name, find(), options, request.channel)
+    passed = () if request.channel is None else (request.channel,)
+    return Launch(job, called, host_environment(work), frozenset(os.sched_getaffinity(0)), passed=passed)
 
 
-def command(name: str, tools: Tools, exports: Sequence[str]) -> list[str]:
+def command(name: str, tools: Tools, exports: Sequence[str], channel: int | None = None) -> list[str]:
     """The call of virtme-run. What it runs is a line for a shell, hence the one place where words are quoted."""
     script = shlex.join([f"{JOB}/python", "-I", "-S", f"{JOB}/inside.py", JOB])
     options = [f"--kopt={option}" for option in ("quiet", "loglevel=3", *KERNEL_OPTIONS[name])]
     # The accelerator is named again: virtme would let QEMU fall back from kvm to emulation without a word.
     qemu = ["-cpu", PROCESSOR[name], *(("-machine", "accel=kvm") if name == "kvm" else ())]
+    if channel is not None:
+        qemu += ["-chardev", f"socket,id={CHANNEL},fd={channel}", "-device", "virtio-serial"]
+        qemu += ["-device", f"virtserialport,chardev={CHANNEL},name={CHANNEL}"]
     return [
         str(tools.virtme),
         *("--kimg", str(tools.kernel), "--mods", "auto", "--force-9p", "--show-boot-console"),

@@ -11,15 +11,14 @@ from pathlib import Path
 
 from labctl.guest.choice import Availability
 from labctl.guest.job import Job, Launch, Request, Share, Workspace, directories, environment, hidden, outer_first
+from labctl.guest.places import cache
 
 MEMORY = 1 << 30
 COVERS = ("/tmp", "/run", "/var/tmp")
+CHANNEL = "/dev/ttyS0"
+"""The serial line at which a guest has its byte stream to the host."""
+
 BUILD = Path(__file__).parent / "uml" / "build-uml"
-
-
-def cache() -> Path:
-    """The user's cache of labctl, where `build-uml` leaves its kernels."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labctl"
 
 
 def kernel() -> Path | None:
@@ -85,10 +84,11 @@ def prepare(work: Workspace, request: Request) -> Launch:
         heard=request.heard,
     )
     processor, claim = claim_processor()
-    return Launch(job, command(work), host_environment(), frozenset({processor}), claim)
+    passed = () if request.channel is None else (request.channel,)
+    return Launch(job, command(work, request.channel), host_environment(), frozenset({processor}), claim, passed)
 
 
-def command(work: Workspace) -> list[str]:
+def command(work: Workspace, channel: int | None = None) -> list[str]:
     """The kernel and its command line; process 1 is the interpreter with `inside.py`."""
     root = work.root
     return [
@@ -97,6 +97,7 @@ def command(work: Workspace) -> list[str]:
         *("rootfstype=hostfs", "rootflags=/", "ro"),
         f"init={root}/python",
         *("con=null", "con0=null,fd:1", "quiet", "loglevel=3"),
+        *(() if channel is None else (f"ssl0=fd:{channel}",)),
         *("umid=guest", f"uml_dir={root}"),
         *("--", "-I", "-S", f"{root}/inside.py", str(root)),
     ]

@@ -129,7 +129,7 @@ def test_a_job_has_its_status_streams_directory_environment_and_files(
             writable=[Path("results")],
             readable=[Path(single.name), place / "inner" / "file"],
             environment={"MARK": "a b"},
-            timeout=120,
+            timeout=300,
             stdout=out,
             stderr=err,
         )
@@ -145,7 +145,7 @@ def test_a_job_has_its_status_streams_directory_environment_and_files(
 def test_a_guest_has_its_own_kernel_root_and_namespaces(engine: str) -> None:
     out, err = Stream(), Stream()
     script = "ip netns add guest-test && ip -n guest-test link add name g0 type gre remote 192.0.2.1 && ip netns"
-    assert guest.run(engine, ["sh", "-c", script], timeout=120, stdout=out, stderr=err) == 0, err.text
+    assert guest.run(engine, ["sh", "-c", script], timeout=300, stdout=out, stderr=err) == 0, err.text
     assert out.text.split() == ["guest-test"]
     assert not Path("/run/netns/guest-test").exists()
 
@@ -180,7 +180,7 @@ def test_input_comes_in_pieces_and_ends(engine: str) -> None:
 
     def tell() -> None:
         os.write(told, b"one\n")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 250
         while "one" not in out.text and time.monotonic() < deadline:
             time.sleep(0.01)
         os.write(told, b"two")
@@ -189,7 +189,7 @@ def test_input_comes_in_pieces_and_ends(engine: str) -> None:
     teller = threading.Thread(target=tell)
     teller.start()
     try:
-        assert guest.run(engine, ["cat"], timeout=120, stdout=out, stdin=heard) == 0
+        assert guest.run(engine, ["cat"], timeout=300, stdout=out, stdin=heard) == 0
     finally:
         teller.join()
         os.close(heard)

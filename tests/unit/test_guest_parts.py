@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -201,3 +203,17 @@ def test_a_directory_with_any_name_can_be_exported(work: Workspace, tmp_path: Pa
     option = stock.Export(odd, f"{stock.SHARED}/share-1", True).option(work)
     assert option == f"--rwdir=/run/labctl-guest/share-1={work.root}/share-1"
     assert (work.root / "share-1").resolve() == odd
+
+
+@pytest.mark.parametrize("name", ["uml", "tcg"])
+def test_a_guest_that_stays_inherits_its_byte_stream(
+    name: str, work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = theirs.fileno()
+        launch = engines.prepare(name, work, Request(["true"], (), (), {}, channel=number))
+        with launch.claim or contextlib.nullcontext():
+            assert launch.passed == (number,)
+            assert any(word.endswith((f"fd:{number}", f"fd={number}")) for word in launch.command)
