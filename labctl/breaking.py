@@ -76,6 +76,10 @@ class Breaker:
             found: tuple[Fault, ...] = codec.decode(tuple[Fault, ...], json.loads(self._note.read_text()))
         return found
 
+    def forget(self) -> None:
+        """Take every note away: what is still broken is nobody's fault any more, but shows in the kernel."""
+        self._remember([])
+
     def _inject(self, fault: Fault) -> Instant:
         match fault:
             case LinkDown() | Flap() | Blackhole() | Degrade():

@@ -6,9 +6,14 @@ edits and of what it claims of the lab after them included.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping as TextMapping
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
 
+from labctl.claims.certainty import unplaced
 from labctl.claims.controls import besides
 from labctl.claims.expectations import Change, Check, Drill
 from labctl.claims.refusals import refuse_checks, refuse_unplaced
@@ -17,12 +22,15 @@ from labctl.claims.resolve_drills import DrillResolver
 from labctl.description.checks import EditSpec
 from labctl.description.document import Document, parse
 from labctl.description.drills import ChangeSpec, DrillSpec
-from labctl.description.edit import edited, words
-from labctl.description.faults import Path, refused
-from labctl.description.tree import Mapping, Node, Sequence, Tree, read_tree
+from labctl.description.edit import culprit, edited, words
+from labctl.description.faults import Fault, Path, refused
+from labctl.description.resources import Resources
+from labctl.description.sources import Fetch, nothing_more, packed, read_tree
+from labctl.description.tree import Mapping, Node, Sequence, Tree
 from labctl.description.types import Refused
-from labctl.kinds.registry import ALIASES, KINDS
+from labctl.kinds.registry import KINDS, OTHER_WORDS
 from labctl.kinds.resolve import resolve
+from labctl.kinds.soundness import Missing, forget_head, sound_part, unlike
 from labctl.model.network import Network
 from labctl.plan.compile import compile_plan
 from labctl.plan.objects import Plan
@@ -30,10 +38,14 @@ from labctl.plan.objects import Plan
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A description and what it means. `source` is the file's name as the user gave it."""
+    """A description and what it means. `source` is the file's name as the user gave it, `text` all that it was read
+    from: the file, or that with its included files and the values of its variables packed into one.
+    """
 
     source: str
     text: bytes
+    files: tuple[str, ...]
+    """The names of the files that it includes, as messages call them."""
     time_scale: int
     name: str
     about: str
@@ -51,48 +63,63 @@ class Described:
     """The plan of the lab under the change of a check, and under each live change, by its id."""
 
 
-def describe(text: bytes, source: str, time_scale: int = 1) -> Described:
+def describe(
+    text: bytes,
+    source: str,
+    time_scale: int = 1,
+    fetch: Fetch = nothing_more,
+    variables: TextMapping[str, str] | None = None,
+) -> Described:
     """What `text` describes. DescriptionError with every fault.
 
-    `time_scale` stretches every timer and every bound of the lab by a whole number.
+    `time_scale` stretches every timer and every bound of the lab by a whole number; `fetch` gives the files that it
+    includes; `variables` are values over those that it gives its variables itself.
     """
-    return _Description(read_tree(text, source), time_scale).described(text)
+    tree = read_tree(text, source, fetch, variables)
+    return _Description(tree, time_scale).described(packed(text, tree, variables or {}))
 
 
 @dataclass(frozen=True, slots=True)
 class _Edited:
-    """The lab under an edit."""
+    """The lab under an edit, or as it is: all of it, or where some of it breaks rules the rest without `missing`."""
 
     tree: Tree
+    parts: Resources
     net: Network
     plan: Plan
+    faults: tuple[Fault, ...]
+    missing: Missing
 
 
 class _Description:
-    """A file on its way. Its faults gather in `document.reading` as long as one can go on."""
+    """A file on its way. Its faults gather in `document.reading`: all that can be known, none that another causes."""
 
     def __init__(self, tree: Tree, time_scale: int) -> None:
         self.tree = tree
         self.time_scale = time_scale
-        self.document = parse(tree, KINDS, ALIASES)
+        self.document = parse(tree, KINDS, OTHER_WORDS)
         self.fault = self.document.reading.fault
+        self.document.reading.faults += tree.faults
 
     def described(self, text: bytes) -> Described:
         """All of it. DescriptionError."""
         document, scale = self.document, self.time_scale
         refuse_checks(document)
         self._refuse_namesakes()
-        net = self._network()
-        usual = _Edited(self.tree, net, compile_plan(document.name, net, scale))
+        usual = self._lab(self.tree)
+        document.reading.faults += usual.faults
         edits, claims = self._edits(usual)
-        self._stop_at_faults()
-        nets = {check.id: edits[check.id].net for check in document.checks if check.with_}
+        nets = {each.id: edits[each.id].net for each in document.checks if each.with_ and each.id in edits}
         self._refuse_unplaced(usual, nets, edits, claims)
+        if document.reading.faults:
+            raise refused(self.tree.source, self._causes())
+        net = usual.net
         then = {word: Resolver(each, edits.get(word, usual).net, scale).checks() for word, each in claims.items()}
         streams = DrillResolver(document, net, usual.plan, scale)
         return Described(
             source=self.tree.source,
             text=text,
+            files=tuple(name for name in self.tree.texts if name != self.tree.source),
             time_scale=scale,
             name=document.name,
             about=document.about,
@@ -107,31 +134,47 @@ class _Description:
             changed={word: each.plan for word, each in edits.items()},
         )
 
+    def _causes(self) -> list[Fault]:
+        """The faults without those that only say what is not there, since the reader could not keep it."""
+        read = {(each.source, each.mark, each.rule): each for each in self.tree.faults}
+        cut = [each.path.removesuffix(".<<") for each in read.values() if "." in each.path and not each.value]
+        above = {path.rpartition(".")[0] for path in cut} | {f"{path}.kind" for path in cut} | set(cut)
+        others = [each for each in self.document.reading.faults if (each.source, each.mark, each.rule) not in read]
+        causes = [*read.values(), *(each for each in others if each.path not in above)]
+        return [replace(each, path=self._path(each.path)) for each in causes]
+
+    def _path(self, path: str) -> str:
+        """A key path as it is in the file that the fault stands in."""
+        match = re.match(r"(checks|drills|changes)\[([0-9]+)\]", path)
+        numbers = self.tree.numbers.get(match[1], ()) if match else ()
+        if match is None or int(match[2]) >= len(numbers):
+            return path
+        return f"{match[1]}[{numbers[int(match[2])]}]{path[match.end() :]}"
+
     def _refuse_namesakes(self) -> None:
         """A report and the command line name checks, drills and changes alike."""
-        owners = {check.id: "a check" for check in self.document.checks}
-        parts: dict[str, tuple[DrillSpec | ChangeSpec, ...]]
-        parts = {"drill": self.document.drills, "change": self.document.changes}
+        document = self.document
+        owners = {check.id: ("a check", ("checks", i)) for i, check in document.numbered_checks()}
+        parts: dict[str, Iterable[tuple[int, DrillSpec | ChangeSpec]]]
+        parts = {"drill": document.numbered_drills(), "change": document.numbered_changes()}
         for part, claims in parts.items():
-            for i, claim in enumerate(claims):
+            mine = {}
+            for i, claim in claims:
                 if claim.id in owners:
-                    self.fault((f"{part}s", i, "id"), f"{owners[claim.id]} has this id")
-            owners = {**{claim.id: f"a {part}" for claim in claims}, **owners}
+                    what, first = owners[claim.id]
+                    self.fault((f"{part}s", i, "id"), f"{what} has this id", other=(*first, "id"))
+                mine[claim.id] = f"a {part}", (f"{part}s", i)
+            owners = {**mine, **owners}
 
-    def _network(self) -> Network:
-        """The model, which faults of the claims alone do not prevent. DescriptionError."""
-        bare = parse(_claiming(self.tree, ()), KINDS, ALIASES)
-        net = resolve(bare)
-        self.document.reading.faults += bare.reading.faults
-        if bare.reading.faults or not self._counted():
-            self._stop_at_faults()
-        return net
-
-    def _counted(self) -> bool:
-        """Whether each claim was read, so that their numbers are those of the file."""
-        parts = {"checks": self.document.checks, "drills": self.document.drills, "changes": self.document.changes}
-        written = {part: self.tree.root.entries.get(part) for part in parts}
-        return all(len(parts[part]) == len(_items(node)) for part, node in written.items())
+    def _lab(self, tree: Tree) -> _Edited:
+        """The lab that the resources of `tree` describe."""
+        bare = parse(_claiming(tree, ()), KINDS, OTHER_WORDS, like=self.document.parts)
+        forget_head(bare)
+        net, missing = resolve(bare), Missing()
+        if bare.reading.faults:
+            net, missing = sound_part(bare)
+        plan = compile_plan(self.document.name, net, self.time_scale)
+        return _Edited(tree, bare.parts, net, plan, tuple(bare.reading.faults), missing)
 
     def _edits(self, usual: _Edited) -> tuple[dict[str, _Edited], dict[str, Document]]:
         """The lab under each edit that is sound, and what is claimed of it after a live change or during a drill:
@@ -145,10 +188,10 @@ class _Description:
                 edits[check.id] = made
         for i, change in self.document.numbered_changes():
             if made := self._edited(("changes", i), change, usual):
-                claims[change.id] = self._claims(f"changes[{i}]", change.then, made.tree)
+                claims[change.id] = self._claims(f"changes[{i}]", change.then, made)
                 edits[change.id] = made
         for i, drill in self.document.numbered_drills():
-            claims[drill.id] = self._claims(f"drills[{i}]", drill.then, usual.tree)
+            claims[drill.id] = self._claims(f"drills[{i}]", drill.then, usual)
         return edits, claims
 
     def _edited(self, at: Path, edit: EditSpec, usual: _Edited) -> _Edited | None:
@@ -158,21 +201,23 @@ class _Description:
         except Refused as refusal:
             self.fault((*at, *(refusal.path or ())), refusal.rule, refusal.hint)
             return None
-        bare = parse(_claiming(tree, ()), KINDS, ALIASES)
-        net = resolve(bare)
-        for each in bare.reading.faults:
-            self.fault(at, f"breaks a rule at {each.path}: {each.rule}", each.hint, value=each.value)
-        if bare.reading.faults:
+        made = self._lab(tree)
+        broken = unlike(made.faults, usual.faults)
+        for each in broken:
+            rule = f"breaks a rule at {each.path}: {each.rule}"
+            self.fault((*at, *culprit(edit, each.path)), rule, each.hint, each.value)
+        if broken:
             return None
-        made = _Edited(tree, net, compile_plan(self.document.name, net, self.time_scale))
-        if (made.plan, _stubs(net)) == (usual.plan, _stubs(usual.net)) and (edit.set or edit.add or edit.remove):
+        same = (made.plan, _stubs(made.net)) == (usual.plan, _stubs(usual.net))
+        if same and not usual.missing and (edit.set or edit.add or edit.remove):
             self.fault(at, "leaves the lab as it is", value=words(edit))
         return made
 
     def _refuse_orphan(self, i: int, made: _Edited) -> None:
         """Report a check that names what its own change of the lab takes away."""
         check = _items(self.tree.root.entries["checks"])[i]
-        under = parse(_claiming(made.tree, (check,)), KINDS, ALIASES, [each.id for each in self.document.checks])
+        ids = [each.id for each in self.document.checks]
+        under = parse(_claiming(made.tree, (check,)), KINDS, OTHER_WORDS, ids, made.parts)
         known = {(each.mark, each.rule) for each in self.document.reading.faults}
         for each in under.reading.faults:
             if (each.mark, each.rule) not in known:
@@ -180,45 +225,43 @@ class _Description:
                 rule = f"breaks a rule at {where}: {each.rule}"
                 self.fault(("checks", i, "with"), rule, each.hint, value=each.value)
 
-    def _claims(self, owner: str, then: tuple[Node, ...], tree: Tree) -> Document:
+    def _claims(self, owner: str, then: tuple[Node, ...], lab: _Edited) -> Document:
         """What a live change claims of the lab after it, or a drill of the lab while it is broken. Their checks may
         stand on those of the lab as it is.
         """
         beside = {check.id: check for check in self.document.checks}
-        document = parse(_claiming(tree, then), KINDS, ALIASES, beside)
-        if len(document.checks) == len(then):
-            refuse_checks(document, beside)
+        document = parse(_claiming(lab.tree, then), KINDS, OTHER_WORDS, beside, lab.parts)
+        refuse_checks(document, beside)
         for j, check in document.numbered_checks():
             if check.id in beside:
                 document.reading.fault(("checks", j, "id"), "a check of the lab has this id")
             if check.with_:
                 document.reading.fault(("checks", j, "with"), "a check of `then` has no change of its own", value="")
-        self._report(owner, document)
+        self._report(owner, document.reading.faults)
         return document
 
     def _refuse_unplaced(
         self, usual: _Edited, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, Document]
     ) -> None:
-        refuse_unplaced(self.document, usual.net, nets)
-        owners = [(f"changes[{i}]", each.id) for i, each in self.document.numbered_changes()]
-        owners += [(f"drills[{i}]", each.id) for i, each in self.document.numbered_drills()]
+        document = self.document
+        unknown = {each.id for each in document.checks if each.with_ and each.id not in edits}
+        own = unplaced(document, usual.missing, unknown, lambda: refuse_unplaced(document, usual.net, nets))
+        document.reading.faults += own
+        owners = [(f"changes[{i}]", each.id) for i, each in document.numbered_changes()]
+        owners += [(f"drills[{i}]", each.id) for i, each in document.numbered_drills()]
         for owner, word in owners:
-            before = besides(self.document, usual.net, nets, change=f"without {word}")
-            refuse_unplaced(claims[word], edits.get(word, usual).net, beside=before)
-            self._report(owner, claims[word])
-        self._stop_at_faults()
+            if word in claims:
+                before = besides(document, usual.net, nets, change=f"without {word}")
+                lab, mine = edits.get(word, usual), claims[word]
+                refuse = partial(refuse_unplaced, mine, lab.net, beside=before)
+                self._report(owner, unplaced(mine, lab.missing, unknown, refuse))
 
-    def _report(self, owner: str, claims: Document) -> None:
+    def _report(self, owner: str, faults: Iterable[Fault]) -> None:
         """Take over the faults of what a change or drill claims, under the paths at which it is written."""
-        mine = [each for each in claims.reading.faults if each.path.startswith("checks")]
-        for each in mine:
-            path = each.path.replace("checks", f"{owner}.then", 1)
-            self.document.reading.faults.append(replace(each, path=path))
-        claims.reading.faults.clear()
-
-    def _stop_at_faults(self) -> None:
-        if self.document.reading.faults:
-            raise refused(self.tree.source, self.document.reading.faults)
+        for each in faults:
+            if each.path.startswith("checks"):
+                path = each.path.replace("checks", f"{owner}.then", 1)
+                self.document.reading.faults.append(replace(each, path=path))
 
 
 def _stubs(net: Network) -> dict[str, tuple[IPv4Address, ...]]:
@@ -234,5 +277,5 @@ def _claiming(tree: Tree, checks: tuple[Node, ...]) -> Tree:
     root = tree.root
     entries = {key: each for key, each in root.entries.items() if key not in ("checks", "drills", "changes")}
     if checks:
-        entries["checks"] = Sequence(checks, checks[0].mark)
-    return Tree(tree.source, Mapping(entries, {**root.keys, "checks": root.mark}, root.mark))
+        entries["checks"] = Sequence(checks, checks[0].at)
+    return replace(tree, root=Mapping(entries, {**root.keys, "checks": root.at}, root.at))

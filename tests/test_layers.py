@@ -32,6 +32,7 @@ ALSO_PURE = {
         ),
         *(f"services.{each}" for each in ("bfd", "bfdpacket", "resolution", "webanswer", "zonedata")),
         "guest.choice",
+        "guest.frames",
     )
 }
 """Pure modules inside layers that act."""
@@ -41,7 +42,7 @@ HOMES = {
     "pyroute2": lambda module: module.startswith("labctl.kernel."),
     "typer": lambda module: module.startswith("labctl.cli"),
     "rich": lambda module: module.startswith("labctl.cli"),
-    "yaml": lambda module: module == "labctl.description.tree",
+    "yaml": lambda module: module == "labctl.description.reader",
     "dnslib": lambda module: module.startswith(("labctl.services.", "labctl.probes.")),
 }
 """Foreign packages, and the modules that may import each."""

@@ -29,8 +29,15 @@ def _topologies(incomplete: str) -> list[str]:
 
 def _labs(incomplete: str) -> list[str]:
     from labctl import state
+    from labctl.cli import guests
 
-    return [each.lab for each in state.labs() if each.lab.startswith(incomplete)]
+    return [name for name in (*guests.names(), *(each.lab for each in state.labs())) if name.startswith(incomplete)]
+
+
+def _words(incomplete: str) -> list[str]:
+    from labctl.report import topics
+
+    return [word for word in topics.every_topic() if word.startswith(incomplete)]
 
 
 Topology = Annotated[
@@ -57,6 +64,10 @@ Evidence = Annotated[
         help="Keep packets, tables and logs of what does not pass in DIR/LAB-DATE-TIME; made only then. "
         "(default: labctl-evidence)",
     ),
+]
+Var = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="The value of ${NAME} in the description; may be given again."),
 ]
 Pause = Annotated[
     bool,
@@ -87,32 +98,22 @@ def run(
     html: Html = None,
     evidence: Evidence = None,
     pause: Pause = False,
+    var: Var = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a lab up, prove it, report, take it down."""
     from labctl.cli import outputs, proving
 
     asked = proving.Asked(only, as_json, pause, outputs.prepare(junit, html, evidence))
-    raise typer.Exit(proving.run(topology, on, asked, keep=keep, time_scale=time_scale))
+    raise typer.Exit(proving.run(topology, on, asked, keep=keep, time_scale=time_scale, variables=var or ()))
 
 
 @app.command()
-def up(topology: Topology, on: On = "host", time_scale: Scale = 1) -> None:
-    """Bring a lab up and leave it up."""
-    from labctl import lab
-    from labctl.cli import files, where
-    from labctl.cli.terminal import Terminal
-    from labctl.errors import UsageError
-    from labctl.kernel.paths import Paths
+def up(topology: Topology, on: On = "host", time_scale: Scale = 0, var: Var = None) -> None:
+    """Bring a lab up and leave it up, on this machine's kernel or in a guest that stays."""
+    from labctl.cli import raising
 
-    described = files.read(topology, time_scale or 1)
-    choice = where.decide(on, described)
-    if choice.engine != "host":
-        hint = f"labctl run {topology} --on {choice.engine} proves it there; up needs a kernel that has everything"
-        raise UsageError(f"up: a lab in a guest kernel ({choice.engine}) ends with its command", hint=hint)
-    with Terminal() as terminal:
-        lab.up(described, Paths(described.name), terminal, where.here())
-        terminal.say(f"{described.name} is up: `labctl verify {described.name}`, `labctl down {described.name}`")
+    raise typer.Exit(raising.up(topology, on, time_scale, var or ()))
 
 
 @app.command()
@@ -126,10 +127,14 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Prove a lab that is up."""
-    from labctl.cli import outputs, proving
+    from labctl.cli import guests, outputs
 
-    asked = proving.Asked(only, as_json, pause, outputs.prepare(junit, html, evidence))
-    raise typer.Exit(proving.verify(name, asked))
+    prepared = outputs.prepare(junit, html, evidence)
+    if guests.holds(name):
+        raise typer.Exit(guests.verify(name, only, prepared, pause=pause, as_json=as_json))
+    from labctl.cli import proving
+
+    raise typer.Exit(proving.verify(name, proving.Asked(only, as_json, pause, prepared)))
 
 
 @app.command()
@@ -141,32 +146,53 @@ def down(
 ) -> None:
     """Take a lab down, whatever state it is in."""
     from labctl import state
-    from labctl.cli import taking_down
+    from labctl.cli import guests, taking_down
     from labctl.errors import UsageError
 
     if bool(name) == every:
         raise UsageError("down: give the name of one lab, or --all")
-    names = [each.lab for each in state.labs()] if every else [name]
-    raise typer.Exit(taking_down.take_down(names, check=check, as_json=as_json))
+    names = [*guests.names(), *state.traces()] if every else [name]
+    status = taking_down.take_down(names, check=check, as_json=as_json)
+    if every:
+        taking_down.sweep()
+    raise typer.Exit(status)
 
 
 @app.command()
-def plan(topology: Topology, as_json: AsJson = False) -> None:
-    """Print what a topology becomes in the kernel; nothing is created."""
-    from labctl.cli import files
-    from labctl.codec import encode
-    from labctl.plan.render import render_plan
+def apply(
+    topology: Topology,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and why.")] = False,
+    time_scale: Annotated[
+        int, typer.Option("--time-scale", min=0, max=100, help="Stretch timers (0: as those of the lab are).")
+    ] = 0,
+    var: Var = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a lab as its file describes it, changing only what differs; one that is not up is brought up."""
+    from labctl.cli import applying
 
-    described = files.read(topology)
-    print(json.dumps(encode(described.plan)) if as_json else render_plan(described.plan).rstrip())
+    applying.apply(topology, dry_run=dry_run, time_scale=time_scale, variables=var or (), as_json=as_json)
 
 
 @app.command()
-def validate(topology: Topology, as_json: AsJson = False) -> None:
+def plan(
+    topology: Topology,
+    whole: Annotated[bool, typer.Option("--whole", help="All that must exist, though the lab is up.")] = False,
+    var: Var = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a topology becomes in the kernel; of a lab that is up, what differs from that. Nothing is changed."""
+    from labctl.cli import applying
+
+    applying.plan(topology, whole=whole, variables=var or (), as_json=as_json)
+
+
+@app.command()
+def validate(topology: Topology, var: Var = None, as_json: AsJson = False) -> None:
     """Check a description; every fault is reported, nothing is created."""
     from labctl.cli import files
 
-    described = files.read(topology)
+    described = files.read(topology, variables=var or ())
     claims = {"checks": described.checks, "drills": described.drills, "changes": described.changes}
     counts = ", ".join(
         [f"{len(described.plan.objects)} objects", *(f"{len(each)} {what}" for what, each in claims.items())]
@@ -184,6 +210,9 @@ def exec_(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
 ) -> None:
     """Run a command in a node."""
+    from labctl.cli import guests
+
+    guests.pass_on(name, heard=True)
     from labctl.cli import inside
 
     inside.become(name, node, command[1:] if command[0] == "--" and len(command) > 1 else command)
@@ -192,16 +221,28 @@ def exec_(
 @app.command()
 def shell(name: LabName, node: Annotated[str, typer.Argument(help="A node of the lab.")]) -> None:
     """Open a shell in a node."""
+    from labctl.cli import guests
+
+    guests.pass_on(name, heard=True)
     from labctl.cli import inside
 
     inside.become(name, node, [os.environ.get("SHELL", "/bin/sh")])
 
 
 @app.command()
-def inspect(name: LabName, as_json: AsJson = False) -> None:
+def inspect(
+    name: LabName,
+    drift: Annotated[bool, typer.Option("--drift", help="What is not as it was made, and why; 1 if anything.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what a lab consists of, as the kernel has it now."""
+    from labctl.cli import guests
+
+    guests.pass_on(name)
     from labctl.cli import looking
 
+    if drift:
+        raise typer.Exit(looking.inspect_drift(name, as_json=as_json))
     looking.inspect(name, as_json=as_json)
 
 
@@ -214,14 +255,54 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def new(
+    shape: Annotated[str, typer.Option("--shape", help="chain, ring, star or leaf-spine.")],
+    nodes: Annotated[int, typer.Option("--nodes", help="How many routers.")],
+    name: Annotated[str, typer.Argument(help="The lab's name. (default: SHAPE-NODES)")] = "",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is standard output. (default: NAME.yaml)")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a topology of plain routers: one of a few shapes, of any size."""
+    from labctl.cli import creating
+
+    creating.create(name, shape, nodes, output, force=force)
+
+
+@app.command()
+def explain(
+    word: Annotated[
+        str,
+        typer.Argument(help="A kind, a part of a claim, a unit (vpc, vpc.subnets, tcp, units).", autocompletion=_words),
+    ] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole reference, as Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Explain the description language: everything in one line each, or one word of it."""
+    from labctl.cli import explaining
+
+    explaining.explain(word, as_json=as_json, markdown=markdown)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a lab file, for editors and programs."""
+    from labctl.cli import explaining
+
+    print(explaining.schema(), end="")
+
+
+@app.command()
 def doctor(
     topology: Annotated[str, typer.Argument(help="Answer for this topology alone.", autocompletion=_topologies)] = "",
+    var: Var = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which mechanisms and guest kernels this machine has, by trying them."""
     from labctl.cli import examining
 
-    raise typer.Exit(examining.examine(topology, as_json=as_json))
+    raise typer.Exit(examining.examine(topology, variables=var or (), as_json=as_json))
 
 
 def _print_json(data: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import get_args
 
@@ -13,12 +14,12 @@ from labctl.kernel import doctor
 from labctl.plan.needs import Mechanism
 
 
-def examine(topology: str, *, as_json: bool) -> int:
+def examine(topology: str, *, variables: Sequence[str], as_json: bool) -> int:
     """Examine for everything, or for one topology. The exit status: 0 if it can run somewhere, else 3."""
     if topology:
-        from labctl.lab import mechanisms
+        from labctl.building import mechanisms
 
-        wanted = mechanisms(files.read(topology))
+        wanted = mechanisms(files.read(topology, variables=variables))
     else:
         wanted = get_args(Mechanism)
     findings = doctor.probe(wanted)

@@ -6,6 +6,7 @@ A report appears whole or not at all; one from an earlier run is taken away firs
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labctl.errors import HostError, UsageError
+from labctl.guest import leftovers
 
 EVIDENCE = Path("labctl-evidence")
 """Where evidence is kept unless it is said otherwise, in the present directory."""
@@ -41,13 +43,42 @@ class Outputs:
         """The same for `labctl run` in a guest, which writes reports to a directory lent to it: they are put in their
         places when the block ends. Evidence is kept where it is to stay.
         """
-        with tempfile.TemporaryDirectory(prefix="labctl-reports-") as folder, _standing(self.evidence) as standing:
-            staged = {option: Path(folder) / option.removeprefix("--") for option in self.reports}
+        with leftovers.directory("reports") as folder, _standing(self.evidence) as standing:
+            staged = {option: folder / option.removeprefix("--") for option in self.reports}
             words = [word for option, path in staged.items() for word in (option, str(path))]
             evidence = [_real(self.evidence)] if standing else []
             words += [word for path in evidence for word in ("--evidence", str(path))]
-            yield Lent(words, [*([Path(folder)] if staged else []), *evidence])
+            yield Lent(words, [*([folder] if staged else []), *evidence])
             self.write({option: path.read_bytes() for option, path in staged.items() if path.exists()})
+
+    @contextmanager
+    def handed(self, folder: Path) -> Iterator[tuple[list[str], dict[Path, Path]]]:
+        """The same for a command in a guest that cannot be lent a directory any more: what it leaves is gathered in
+        `folder`, and brought to its place when the block ends. Further arguments, and which directory there the guest
+        must see where.
+        """
+        reports, evidence = folder / "reports", folder / "evidence"
+        place = Path("/run") / f"labctl-{folder.name}"
+        words = [word for option in self.reports for word in (option, str(place / option.removeprefix("--")))]
+        with _standing(self.evidence) as standing:
+            reports.mkdir()
+            evidence.mkdir()
+            seen = {reports: place, **({evidence: _real(self.evidence)} if standing else {})}
+            try:
+                yield [*words, *(("--evidence", str(_real(self.evidence))) if standing else ())], seen
+            finally:
+                for each in evidence.iterdir():
+                    _bring(each, self.evidence)
+            staged = {option: reports / option.removeprefix("--") for option in self.reports}
+            self.write({option: path.read_bytes() for option, path in staged.items() if path.exists()})
+
+
+def _bring(bundle: Path, folder: Path) -> None:
+    """Move a directory of evidence to where it is to stay. HostError where that cannot be."""
+    try:
+        shutil.copytree(bundle, folder / bundle.name)
+    except (OSError, shutil.Error) as error:
+        raise HostError(f"no evidence can be kept in {folder}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

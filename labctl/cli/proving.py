@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from labctl import lab, state
 from labctl.claims.results import Results
@@ -41,15 +42,16 @@ class Asked:
         return Terminal(quiet=self.as_json)
 
 
-def run(topology: str, on: str, asked: Asked, *, keep: bool, time_scale: int) -> int:
+def run(topology: str, on: str, asked: Asked, *, keep: bool, time_scale: int, variables: Sequence[str]) -> int:
     """Bring a lab up where it can be, prove it, take it down; the exit status."""
-    described = files.read(topology, time_scale or 1)
+    described = files.read(topology, time_scale or 1, variables)
     chosen(described, asked.ids)
     choice = where.decide(on, described)
     if where.here() == "host":
         print(f"{described.name}: {choice.reason}", file=sys.stderr, flush=True)
     if choice.engine != "host":
-        return _run_in_guest(choice.engine, topology, asked, keep=keep, time_scale=time_scale)
+        read = files.read_from(described)
+        return _run_in_guest(choice.engine, read, asked, keep=keep, time_scale=time_scale, variables=variables)
     began = datetime.now(UTC)
     with asked.terminal(described, ending=not keep) as terminal:
         results = lab.run(
@@ -64,16 +66,19 @@ def run(topology: str, on: str, asked: Asked, *, keep: bool, time_scale: int) ->
     return _conclude(results, described, asked, began)
 
 
-def _run_in_guest(engine: str, topology: str, asked: Asked, *, keep: bool, time_scale: int) -> int:
+def _run_in_guest(
+    engine: str, read: Sequence[Path], asked: Asked, *, keep: bool, time_scale: int, variables: Sequence[str]
+) -> int:
     if keep:
-        raise UsageError("--keep: a guest kernel ends with the command, and the lab with it", hint="--on host")
+        raise UsageError("--keep: a guest kernel ends with this command, the lab with it", hint="labctl up keeps one")
     refuse_in_guest(asked.outputs.evidence)
     if asked.pause:
         refuse_unattended(engine)
     scale = time_scale or (where.SLOW_SCALE if engine == "tcg" else 1)
     arguments = [*(["--only", asked.only] if asked.only else []), *(["--json"] if asked.as_json else [])]
     arguments += ["--pause-on-fail"] if asked.pause else []
-    return where.run_in_guest(engine, files.find(topology), scale, arguments, asked.outputs, pausing=asked.pause)
+    arguments += [f"--var={word}" for word in variables]
+    return where.run_in_guest(engine, read, scale, arguments, asked.outputs, pausing=asked.pause)
 
 
 def verify(name: str, asked: Asked) -> int:

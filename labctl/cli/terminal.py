@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from labctl.claims.results import StreamVerdict
-from labctl.claims.verdicts import Verdict
-from labctl.plan.objects import Step
-from labctl.report.text import Groups, check_lines, drill_lines
-
 if TYPE_CHECKING:
+    from labctl.claims.results import StreamVerdict
+    from labctl.claims.verdicts import Verdict
+    from labctl.plan.objects import Step
     from labctl.prove.prover import After
+    from labctl.report.text import Groups
 
 FORCE_COLOR = "FORCE_COLOR"
 """Set where standard output is no terminal but ends at one, as in a guest (https://force-color.org)."""
 
+_FAULT_STYLES = {"": "", "number": "dim", "fault": "bold", "mark": "bold red", "hint": "green"}
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 
 
@@ -29,7 +29,7 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._groups = Groups()
+        self._groups: Groups | None = None
         self._begun = False
         self._progress: Any = None
         self._task: Any = None
@@ -71,10 +71,14 @@ class Terminal:
 
     def checked(self, verdict: Verdict) -> None:
         """A check is decided."""
+        from labctl.report.text import check_lines
+
         self._show(verdict, check_lines(verdict, width()))
 
     def drilled(self, verdict: StreamVerdict) -> None:
         """A drill or a live change is decided."""
+        from labctl.report.text import drill_lines
+
         self._show(verdict, drill_lines(verdict, width()))
 
     def stopped(self, verdict: Verdict | StreamVerdict) -> After:
@@ -95,6 +99,9 @@ class Terminal:
         print(text, file=sys.stderr, flush=True)
 
     def _show(self, verdict: Verdict | StreamVerdict, lines: Iterable[str]) -> None:
+        from labctl.report.text import Groups
+
+        self._groups = self._groups or Groups()
         heading = self._groups.heading(verdict)
         if self._quiet:
             return
@@ -123,6 +130,24 @@ def width() -> int:
         return shutil.get_terminal_size().columns
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if os.environ.get(FORCE_COLOR) and columns.isdecimal() else 0
+
+
+def tell_faults(faults: Iterable[object]) -> None:
+    """Every fault of a description on standard error."""
+    from labctl.description.faults import Fault
+    from labctl.report.faults import fault_lines, fault_parts
+
+    if not sys.stderr.isatty():
+        for line in fault_lines(faults):
+            print(line, file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False, no_color=bool(os.environ.get("NO_COLOR")) or None)
+    for fault in faults:
+        for parts in fault_parts(fault, shutil.get_terminal_size().columns) if isinstance(fault, Fault) else ():
+            console.print(Text.assemble(*((text, _FAULT_STYLES[kind]) for text, kind in parts)))
 
 
 def put(text: str) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from labctl.description.actions import LINKS, NODES
-from labctl.description.checks import EditSpec, SightSpec
+from labctl.description.checks import CheckSpec, EditSpec, SightSpec
 from labctl.description.record import OneOf, RecordOf, option
 from labctl.description.tree import Node
 from labctl.description.types import Choice, ListOf, Raw, Ref, Type
 from labctl.description.units import DURATION, PERCENT
 from labctl.description.words import IDENTIFIER, TEXT, integer
 
+_DURING = (
+    "the id of a check that expects ok: traffic runs between its two ends, so its target is a node or an address that "
+    "no gateway translates"
+)
 FLOW_PROTOCOLS = ("esp", "gre", "icmp", "udp", "tcp")
 PROGRAMS = ("resolver", "server", "watcher")
 
@@ -20,12 +25,16 @@ PROGRAMS = ("resolver", "server", "watcher")
 class LinkDownSpec:
     """The link loses its carrier: everything attached to it notices at once."""
 
+    example: ClassVar[str] = "{link_down: vpc1.app}"
+
     link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlackholeSpec:
     """The link drops packets in silence; carrier stays."""
+
+    example: ClassVar[str] = "{blackhole: {link: dl, proto: gre}}"
 
     link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
     proto: str = option(Choice(FLOW_PROTOCOLS), "only this protocol", "")
@@ -34,6 +43,8 @@ class BlackholeSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneWaySpec:
     """The link drops in silence what one node sends into it; the other direction works."""
+
+    example: ClassVar[str] = "{one_way: {link: isp1, source: gw, proto: esp}}"
 
     link: str = option(Ref(LINKS), "the link or subnet")
     source: str = option(Ref(NODES), "the node whose packets are lost")
@@ -44,6 +55,8 @@ class OneWaySpec:
 class KillSpec:
     """A node loses power: its programs die and its links lose carrier. Or one program of it is killed (SIGKILL)."""
 
+    example: ClassVar[str] = "{kill: {node: kms, program: server}}"
+
     node: str = option(Ref(NODES), "the node")
     program: str = option(Choice(PROGRAMS), "only this program", "")
 
@@ -51,6 +64,8 @@ class KillSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeSpec:
     """A node stops in silence: its programs stand still (SIGSTOP) and it takes no packets; its links keep carrier."""
+
+    example: ClassVar[str] = "{freeze: gw}"
 
     node: str = option(Ref(NODES), "the node")
     program: str = option(Choice(PROGRAMS), "only this program; the node goes on passing packets", "")
@@ -60,12 +75,16 @@ class FreezeSpec:
 class RekeySpec:
     """New security associations take over from the old ones (RFC 4301), and after the drill those from them again."""
 
+    example: ClassVar[str] = "{rekey: vpn}"
+
     connection: str = option(Ref(("ipsec_connection",)), "the connection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropSpec:
     """The link loses so many packets, and no more."""
+
+    example: ClassVar[str] = "{drop: {link: isp1, packets: 1}}"
 
     link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
     packets: int = option(integer(1, 1000), "how many", 1)
@@ -75,6 +94,8 @@ class DropSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DegradeSpec:
     """The link gets worse, in each direction: slower, unsteady, lossy (tc-netem(8))."""
+
+    example: ClassVar[str] = "{degrade: {link: dl, delay: 50ms, jitter: 10ms, loss: 2%}}"
 
     link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
     delay: int = option(DURATION, "what is added to the time under way", 0)
@@ -86,6 +107,8 @@ class DegradeSpec:
 class FlapSpec:
     """The link loses its carrier and gets it back, again and again, and has it in the end."""
 
+    example: ClassVar[str] = "{flap: {link: dl, times: 5}}"
+
     link: str = option(Ref(LINKS), "the link or subnet, or one side of a node")
     times: int = option(integer(1, 100), "how often", 10)
     down: int = option(DURATION, "how long it is down each time", 100)
@@ -95,6 +118,8 @@ class FlapSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneOffSpec:
     """Every subnet of an availability zone loses its carrier."""
+
+    example: ClassVar[str] = "{zone_off: z1}"
 
     zone: str = option(TEXT, "the zone, as subnets name it")
 
@@ -150,7 +175,9 @@ class FeltSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundsSpec(FeltSpec):
-    """What users may feel of a fault. Instants are of the injection, or of the repair with `after: repair`."""
+    """What users may feel of a fault. `restore` counts from the fault, or from its repair with `after: repair`."""
+
+    example: ClassVar[str] = "{restore: 1s, not_before: 400ms, lost: 120, tcp: survives}"
 
     restore: int | None = option(DURATION, "traffic is whole again not later than this", None)
     not_before: int | None = option(DURATION, "and not earlier: a silent fault cannot be noticed sooner", None)
@@ -162,6 +189,8 @@ class BoundsSpec(FeltSpec):
 class ReachSpec(FeltSpec):
     """What users may feel of a change."""
 
+    example: ClassVar[str] = "{lost: 0, path_changes: 0, reach: 2s}"
+
     reach: int | None = option(DURATION, "what `then` claims is true not later than this after the change", None)
 
 
@@ -169,22 +198,40 @@ class ReachSpec(FeltSpec):
 class SightsSpec:
     """What must and must not be captured in one part of a drill or change."""
 
-    see: tuple[SightSpec, ...] = option(ListOf(RecordOf(SightSpec)), "packets that must be captured", ())
-    silent: tuple[SightSpec, ...] = option(ListOf(RecordOf(SightSpec)), "packets that must not be captured", ())
+    example: ClassVar[str] = "{see: [{on: isp2, proto: esp}], silent: [{on: isp1, proto: tcp}]}"
+
+    see: tuple[SightSpec, ...] = option(ListOf(RecordOf(SightSpec)), "packets that must be captured in that part", ())
+    silent: tuple[SightSpec, ...] = option(
+        ListOf(RecordOf(SightSpec)), "packets that must not be captured in that part", ()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillSpec:
-    """A fault while traffic runs, and what users may feel of it."""
+    """A fault while traffic runs, and what users may feel of it.
 
-    id: str = option(IDENTIFIER, "its name in every report")
+    The traffic is numbered UDP packets, there and back, and one TCP connection.
+    """
+
+    example: ClassVar[str] = """\
+- id: D1
+  about: the database's subnet loses its carrier, and is whole again as soon as it has it back
+  during: P1
+  fault: {link_down: vpc1.db}
+  for: 1s
+  bounds: {restore: 1s, after: repair, tcp: survives}
+"""
+
+    id: str = option(IDENTIFIER, "its name in every report, and on the command line (--only)")
     about: str = option(TEXT, "the claim, in a sentence", "")
-    during: str = option(Ref(("check",)), "the check between whose ends the traffic runs")
+    during: str = option(Ref(("check",)), _DURING)
     fault: FaultSpec = option(FAULT, "what breaks")
     for_: int = option(DURATION, "how long it stays broken", 2000)
     rate: int = option(integer(1, 1000), "numbered packets a second", 100)
-    bounds: BoundsSpec = option(RecordOf(BoundsSpec), "what users may feel")
-    then: tuple[Node, ...] = option(ListOf(Raw()), "checks of the lab while it is broken", ())
+    bounds: BoundsSpec = option(
+        RecordOf(BoundsSpec), "what users may feel: at least `restore`, `lost`, `gap` or `failback_lost`"
+    )
+    then: tuple[Node, ...] = option(ListOf(Raw(RecordOf(CheckSpec))), "checks of the lab while it is broken", ())
     throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
     before: SightsSpec = option(RecordOf(SightsSpec), "captured before the fault", SightsSpec())
     meanwhile: SightsSpec = option(RecordOf(SightsSpec), "captured while broken, traffic being whole", SightsSpec())
@@ -193,14 +240,27 @@ class DrillSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSpec(EditSpec):
-    """A live change: the resources are edited while traffic runs, and edited back."""
+    """A live change: the resources are edited while traffic runs, and edited back.
 
-    id: str = option(IDENTIFIER, "its name in every report")
+    The traffic is numbered UDP packets, there and back, and one TCP connection.
+    """
+
+    example: ClassVar[str] = """\
+- id: C1
+  about: another subnet is added while the first ones carry traffic
+  during: P1
+  add: {vpc1.subnets.cache: {zone: a, prefix: 10.0.3.0/24}}
+  bounds: {lost: 0}
+  then:
+    - {id: C1-there, from: web1, do: {ping: {to: 10.0.3.1}}, expect: ok}
+"""
+
+    id: str = option(IDENTIFIER, "its name in every report, and on the command line (--only)")
     about: str = option(TEXT, "the claim, in a sentence", "")
-    during: str = option(Ref(("check",)), "the check between whose ends the traffic runs")
+    during: str = option(Ref(("check",)), _DURING)
     rate: int = option(integer(1, 1000), "numbered packets a second", 100)
-    bounds: ReachSpec = option(RecordOf(ReachSpec), "what users may feel")
-    then: tuple[Node, ...] = option(ListOf(Raw()), "checks of the lab as it is after the change", ())
+    bounds: ReachSpec = option(RecordOf(ReachSpec), "what users may feel: `lost` or `gap`, unless there is `then`")
+    then: tuple[Node, ...] = option(ListOf(Raw(RecordOf(CheckSpec))), "checks of the lab as it is after the change", ())
     throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
     before: SightsSpec = option(RecordOf(SightsSpec), "captured before the change", SightsSpec())
     changed: SightsSpec = option(RecordOf(SightsSpec), "captured while the change is in force", SightsSpec())

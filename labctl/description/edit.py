@@ -6,11 +6,12 @@ The tree is copied along the path, never changed. A refusal's path begins inside
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from labctl.description.checks import EditSpec
-from labctl.description.faults import Mark, Path
-from labctl.description.tree import Mapping, Node, Scalar, Sequence, Tree
+from labctl.description.faults import Path
+from labctl.description.tree import At, Mapping, Node, Scalar, Sequence, Tree
 from labctl.description.types import Refused
 
 _SHORT = 48
@@ -29,7 +30,7 @@ def edited(tree: Tree, change: EditSpec) -> Tree:
         except Refused as refusal:
             raise Refused(refusal.rule, refusal.hint, at) from None
     assert isinstance(root, Mapping)
-    return Tree(tree.source, root)
+    return replace(tree, root=root)
 
 
 def words(change: EditSpec) -> str:
@@ -37,6 +38,15 @@ def words(change: EditSpec) -> str:
     told = [each for path, value in change.set.items() for each in _told(path, value)]
     told += [f"+ {each}" for path, value in change.add.items() for each in _told(path, value)]
     return ", ".join([*told, *(f"- {path}" for path in change.remove)])
+
+
+def culprit(change: EditSpec, path: str) -> Path:
+    """Which part of an edit has to do with the key path `path` of a resource, as a path inside the edit; () if none."""
+    for part, written in (("set", change.set), ("add", change.add)):
+        for key in written:
+            if f"{path}.".startswith((f"resources.{key}.", f"resources.{key}[")):
+                return part, key
+    return ()
 
 
 def _steps(change: EditSpec) -> Iterator[tuple[Path, Callable[[Node], Node]]]:
@@ -56,13 +66,13 @@ def _put(node: Node | None, parts: tuple[str, ...], value: Node, path: str) -> N
     if not parts:
         return value
     if node is None:
-        node = Mapping({}, {}, value.mark)
+        node = Mapping({}, {}, value.at)
     if not isinstance(node, Mapping):
         raise Refused(f"`{path}` leads into something that has no fields")
     if len(parts) > 1 and parts[0] not in node.entries and node.entries.get("kind") is None:
         raise Refused(f"`{path}` leads to nothing: there is no `{parts[0]}`")
     child = _put(node.entries.get(parts[0]), parts[1:], value, path)
-    return _with(node, parts[0], child, value.mark)
+    return _with(node, parts[0], child, value.at)
 
 
 def _added(node: Node, parts: tuple[str, ...], value: Node, path: str) -> Node:
@@ -76,7 +86,7 @@ def _added(node: Node, parts: tuple[str, ...], value: Node, path: str) -> Node:
     twice = [_flow(item) for item in new if _flow(item) in map(_flow, present)]
     if twice:
         raise Refused(f"`{path}` has `{twice[0]}` already")
-    return _put(node, parts, Sequence((*present, *new), there.mark), path)
+    return _put(node, parts, Sequence((*present, *new), there.at), path)
 
 
 def _merged(there: Mapping, value: Node, path: str) -> Mapping:
@@ -85,7 +95,7 @@ def _merged(there: Mapping, value: Node, path: str) -> Mapping:
     twice = [key for key in value.entries if key in there.entries]
     if twice:
         raise Refused(f"`{path}` has `{twice[0]}` already", "`set` puts another value in its place")
-    return Mapping({**there.entries, **value.entries}, {**there.keys, **value.keys}, there.mark)
+    return Mapping({**there.entries, **value.entries}, {**there.keys, **value.keys}, there.at)
 
 
 def _at(node: Node | None, parts: tuple[str, ...]) -> Node | None:
@@ -103,14 +113,14 @@ def _taken(node: Node, parts: tuple[str, ...], path: str) -> Node:
     if not isinstance(node, Mapping) or parts[0] not in node.entries:
         raise Refused(f"`{path}` leads to nothing: there is no `{parts[0]}` to remove")
     if len(parts) > 1:
-        return _with(node, parts[0], _taken(node.entries[parts[0]], parts[1:], path), node.mark)
+        return _with(node, parts[0], _taken(node.entries[parts[0]], parts[1:], path), node.at)
     entries = {key: child for key, child in node.entries.items() if key != parts[0]}
-    return Mapping(entries, {key: node.keys[key] for key in entries}, node.mark)
+    return Mapping(entries, {key: node.keys[key] for key in entries}, node.at)
 
 
-def _with(node: Mapping, key: str, child: Node, mark: Mark) -> Mapping:
-    keys = node.keys if key in node.keys else {**node.keys, key: mark}
-    return Mapping({**node.entries, key: child}, keys, node.mark)
+def _with(node: Mapping, key: str, child: Node, at: At) -> Mapping:
+    keys = node.keys if key in node.keys else {**node.keys, key: at}
+    return Mapping({**node.entries, key: child}, keys, node.at)
 
 
 def _told(path: str, value: Node) -> list[str]:

@@ -118,9 +118,12 @@ def probe(mechanisms: Iterable[Mechanism]) -> tuple[Finding, ...]:
     return tuple(settled[each] or _judged(each, outcomes[each], host) for each in wanted)
 
 
-def missing(mechanisms: Iterable[Mechanism]) -> tuple[Finding, ...]:
-    """Those of `probe(mechanisms)` that do not work here."""
-    return tuple(finding for finding in probe(mechanisms) if not finding.ok)
+def missing(mechanisms: Iterable[Mechanism], known: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """Those of `probe(mechanisms)` that do not work here; what is `known` is not tried again."""
+    found = {each.mechanism: each for each in known}
+    wanted = tuple(dict.fromkeys(mechanisms))
+    found |= {each.mechanism: each for each in probe(each for each in wanted if each not in found)}
+    return tuple(found[each] for each in wanted if not found[each].ok)
 
 
 def remedy(mechanism: Mechanism, fault: str, host: Kernel) -> str:

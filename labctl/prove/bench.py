@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from labctl.breaking import Breaker
+from labctl.building import READY_MS
 from labctl.claims.expectations import Check, Traffic
 from labctl.describe import Described
 from labctl.errors import LabError, StateError
@@ -24,9 +25,6 @@ SETTLE_MS = 1000
 
 GRACE_MS = 200
 """After a recovery, packets under way on the standby path may still arrive for so long."""
-
-READY_MS = 15_000
-"""How long programs and tunnels may take to come up, before the time scale."""
 
 TRIES = 8
 """How often silence is asked for: with a fifth of all packets lost, each way, one silence in 3500 would be chance."""
@@ -58,7 +56,7 @@ class Bench:
         """Repair what an earlier run left broken; StateError where it left the lab under another description."""
         if self._elsewhere.exists():
             under = self._elsewhere.read_text()
-            hint = f"labctl down {self.paths.lab}, then bring it up again"
+            hint = f"labctl apply {self.described.source}"
             raise StateError(f"a run that was killed left the lab changed as {under} wants it", hint=hint)
         for fault in self.breaker.leftover():
             self.breaker.repair(fault)
@@ -165,11 +163,15 @@ class Bench:
 
     @property
     def _elsewhere(self) -> Path:
-        """Where it is written that the lab is not as described, and why."""
-        return self.paths.root / "changed-by"
+        return elsewhere(self.paths)
 
     def _settle(self) -> None:
         self._await_ready(self.paths, READY_MS * self.scale)
+
+
+def elsewhere(paths: Paths) -> Path:
+    """Where it is written that the lab is not as described, and why."""
+    return paths.root / "changed-by"
 
 
 def now_ms() -> float:

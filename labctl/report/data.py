@@ -8,7 +8,7 @@ from typing import Any
 from labctl.claims.results import Course, Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
 from labctl.codec import encode
-from labctl.description.faults import Fault
+from labctl.description.faults import Fault, Place
 from labctl.errors import DescriptionError, LabError
 from labctl.probes.wire import Flow, TcpReport
 
@@ -143,4 +143,17 @@ def fault_data(fault: Fault) -> dict[str, Any]:
         "value": fault.value,
         "rule": fault.rule,
         "hint": fault.hint,
+        "source": fault.line,
+        "width": fault.width,
+        "other": _place_data(fault.other) if fault.other else None,
+    }
+
+
+def _place_data(place: Place) -> dict[str, Any]:
+    return {
+        "file": place.source,
+        "line": place.mark.line,
+        "column": place.mark.column,
+        "source": place.line,
+        "width": place.width,
     }

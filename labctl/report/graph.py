@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Literal
 
-from labctl.model.network import GreEnd, Network, device_name
+from labctl.model.network import Network, device_name
+from labctl.model.tunnels import GreEnd
 from labctl.report.layout import Ties, layers_from
 
 Sort = Literal["node", "segment", "wire", "lane"]

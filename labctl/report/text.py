@@ -1,4 +1,4 @@
-"""Verdicts, faults and findings as lines of text.
+"""Verdicts and findings as lines of text.
 
 A verdict's line has columns: word, name, the number that matters, claim. A name too long for its column stands alone,
 the rest below it. With `width` the claim and the facts are folded into what is left of the line, or begin a line of
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 
 from labctl.claims.results import Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.description.faults import Fault
 from labctl.report.words import durations, listed, milliseconds, tcp
 
 WORD, NAME, NUMBER, LABEL = 13, 15, 13, 9
@@ -129,11 +128,6 @@ def _count(results: Results, word: str) -> str:
     verdicts: tuple[Verdict | StreamVerdict, ...] = (*results.checks, *results.drills, *results.changes)
     names = [each.id for each in verdicts if each.verdict == word]
     return f"{len(names)} {word}" + (f" ({listed(names, 5)})" if word != "pass" else "")
-
-
-def fault_lines(faults: tuple[object, ...]) -> Iterator[str]:
-    """Every fault of a description."""
-    return (str(fault) for fault in faults if isinstance(fault, Fault))
 
 
 def _head(word: str, name: str, number: str, claim: str, width: int) -> Iterator[str]:

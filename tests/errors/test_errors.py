@@ -14,9 +14,10 @@ import pytest
 
 from labctl.cli.files import read
 from labctl.describe import describe
-from labctl.description.faults import Fault
-from labctl.description.tree import MAX_BYTES
+from labctl.description.faults import MOST, Fault
+from labctl.description.reader import MAX_BYTES
 from labctl.errors import DescriptionError
+from labctl.report.faults import fault_lines
 
 HERE = Path(__file__).parent
 CASES = sorted(HERE.glob("*.yaml"))
@@ -27,7 +28,7 @@ def message(text: bytes, source: str) -> str:
     """What a user reads; the file's name stands for its path."""
     with pytest.raises(DescriptionError) as refused:
         describe(text, source)
-    return "".join(f"{line}\n" for line in (*refused.value.faults, refused.value.message))
+    return "".join(f"{line}\n" for line in (*fault_lines(refused.value.faults), refused.value.message))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
@@ -43,7 +44,7 @@ def test_a_bad_description_gets_exactly_its_message(case: Path) -> None:
 def test_the_faults_of_a_description_are_sorted_by_place_and_each_told_once(case: Path) -> None:
     with pytest.raises(DescriptionError) as refused:
         describe(case.read_bytes(), case.name)
-    marks = [fault.mark for fault in refused.value.faults if isinstance(fault, Fault)]
+    marks = [(fault.source != case.name, fault.mark) for fault in refused.value.faults if isinstance(fault, Fault)]
     assert marks == sorted(marks)
     assert len(set(refused.value.faults)) == len(refused.value.faults) == len(marks)
 
@@ -79,6 +80,12 @@ def test_no_more_of_a_file_is_read_than_may_be_in_it() -> None:
     assert f"at most {MAX_BYTES} bytes" in str(refused.value.faults[0])
 
 
+def test_a_file_of_nothing_but_faults_is_given_up_in_time() -> None:
+    rows = "".join(f"  r{i}: {{kind: instance, subnet: v.a{i}, address: 10.0.0.1}}\n" for i in range(5000))
+    told = message(f"lab: x\nresources:\n{rows}".encode(), "x.yaml")
+    assert told.endswith(f"x.yaml: {MOST} faults, and no more were looked for; nothing was created\n")
+
+
 def test_a_file_at_the_limit_is_read() -> None:
     text = b"lab: x\nresources: {}\n#"
     assert describe(text + b"#" * (MAX_BYTES - len(text)), "big.yaml").name == "x"
@@ -89,6 +96,7 @@ import sys
 from pathlib import Path
 from labctl.describe import describe
 from labctl.errors import DescriptionError
+from labctl.report.faults import fault_lines
 
 texts = [Path(name).read_bytes() for name in sys.argv[1:]]
 describe(b"lab: x\\nresources: {}", "warm.yaml")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labctl.description.document import parse
-from labctl.description.tree import read_tree
+from labctl.description.sources import read_tree
 from labctl.kinds.registry import ALIASES, KINDS
 from labctl.kinds.resolve import resolve
 from labctl.report.markup import tag, written

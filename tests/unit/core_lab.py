@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labctl.description.document import Document, parse
-from labctl.description.tree import read_tree
+from labctl.description.sources import read_tree
 from labctl.errors import DescriptionError
 from labctl.kinds.registry import ALIASES, KINDS
 from labctl.kinds.resolve import resolve
@@ -72,6 +72,17 @@ vpc1:
   subnets: {app: {zone: z1, prefix: 10.240.0.0/24}, db: {zone: z2, prefix: 10.240.64.0/24}}
 vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
 egw: {kind: endpoint_gateway, vpc: vpc1, target: kms, ips: {z1: 10.240.0.9, z2: 10.240.64.9}}
+"""
+
+PLAIN = """
+h1: {kind: host, routes: {0.0.0.0/0: 10.1.0.1}}
+h2: {kind: host, routes: {0.0.0.0/0: 10.2.0.1}, serves: [tcp/80]}
+r1: {kind: router, loopback: 10.255.0.1, routes: {0.0.0.0/0: 10.0.0.2}}
+r2: {kind: router, routes: {10.1.0.0/24: 10.0.0.1, 10.255.0.1/32: 10.0.1.1}}
+h1-r1: {kind: link, ends: {h1: 10.1.0.2/24, r1: 10.1.0.1/24}}
+r1-r2: {kind: link, ends: {r1: 10.0.0.1/30, r2: 10.0.0.2/30}, mtu: 1400, delay: 5ms, speed: 10mbit}
+r1-r2-too: {kind: link, ends: {r1: 10.0.1.1/30, r2: 10.0.1.2/30}}
+lan: {kind: bridge, plugs: {r2: 10.2.0.1/24, h2: 10.2.0.2/24}, mtu: 9000}
 """
 
 

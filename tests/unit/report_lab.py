@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from labctl.claims.expectations import Bounds, Change, Check, Drill, Expected, Felt, Hop, Part, Sight, Traffic
 from labctl.claims.results import Course, Event, Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.model.network import Esp, EspSide, GreEnd, Network
+from labctl.model.network import Network
+from labctl.model.tunnels import Esp, EspSide, GreEnd
 from labctl.plan.faults import Blackhole, Port
 from labctl.probes.wire import Flow, Inject, Tcp, TcpReport, Way
 

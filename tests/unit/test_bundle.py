@@ -12,11 +12,14 @@ import pytest
 from labctl import state
 from labctl.claims.results import StreamVerdict
 from labctl.claims.verdicts import Verdict
+from labctl.codec import encode
 from labctl.errors import HostError, ProbeError
 from labctl.kernel.paths import Paths
 from labctl.plan.objects import Plan
 from labctl.probes.wire import Saved
 from labctl.prove.bundle import Bundles
+from labctl.services.control import Roster, roster_file
+from labctl.services.processes import Identity, boot_id
 
 FAILED = Verdict("P1", "the web server is reached", "fail", "ok", "filtered", "expected ok, got filtered")
 
@@ -63,6 +66,8 @@ def test_its_guide_names_every_file_and_the_command_that_shows_it_again(tmp_path
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_kept(tmp_path: Path, paths: Paths) -> None:
+    roster = Roster(Identity(1, 1), boot=boot_id())
+    roster_file(paths).write_text(json.dumps(encode(roster)))
     place = Path(Bundles(paths, tmp_path / "kept", "demo").keep(FAILED, ["web1"], no_packets))
     assert "No packets: the prober died (signal 9, SIGKILL)" in (place / "README.txt").read_text()
     assert "there is no namespace" in (place / "web1.txt").read_text()

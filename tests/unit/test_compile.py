@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 import pytest
-from core_lab import POWER, VPE, VPN, network_of, plan_of
+from core_lab import PLAIN, POWER, VPE, VPN, network_of, plan_of
 
 from labctl.describe import describe
 from labctl.model.network import TRANSIT, Network
@@ -18,9 +18,11 @@ from labctl.plan.compile import compile_plan
 from labctl.plan.objects import (
     Address,
     Bridge,
+    Foreign,
     Gre,
     KernelObject,
     Namespace,
+    Neighbour,
     Plan,
     Process,
     Route,
@@ -38,7 +40,7 @@ from labctl.plan.render import render_plan
 TOPOLOGIES = sorted((Path(__file__).resolve().parents[2] / "topologies").glob("*.yaml"))
 SHIPPED = [describe(path.read_bytes(), path.name) for path in TOPOLOGIES]
 PLANS = [plan for each in SHIPPED for plan in (each.plan, *each.changed.values())] + [
-    plan_of(r) for r in (POWER, VPN, VPE)
+    plan_of(r) for r in (POWER, VPN, VPE, PLAIN)
 ]
 
 
@@ -59,13 +61,13 @@ class Kernel:
             case Veth(a=a, b=b):
                 homes = {a.namespace, b.namespace} <= self.namespaces
                 return homes and (b.master is None or (b.namespace, b.master) in self.devices)
-            case Address() | Shaper() | XfrmInterface():
+            case Address() | Neighbour() | Shaper() | XfrmInterface():
                 return (each.namespace, each.device) in self.devices | {(name, "lo") for name in self.namespaces}
             case Route():
                 return self._leads(each)
             case Gre():
                 return (each.namespace, each.name) not in self.devices and each.namespace in self.namespaces
-            case Bridge() | Sysctl() | XfrmState() | XfrmPolicy() | Ruleset() | Process():
+            case Bridge() | Sysctl() | XfrmState() | XfrmPolicy() | Ruleset() | Process() | Foreign():
                 return each.namespace in self.namespaces
             case _:
                 assert_never(each)

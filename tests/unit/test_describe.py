@@ -324,7 +324,7 @@ def test_several_changes_each_begin_at_the_lab_as_it_is() -> None:
         ("remove: [t1, nobody]", "changes[0].remove[1] `nobody`: `nobody` leads to nothing"),
         (
             "set: {ecs1.address: 10.0.2.1}",
-            "changes[0] `10.0.2.1`: breaks a rule at resources.ecs1.address: lies outside its subnet vpc1.app",
+            "changes[0].set.ecs1.address `10.0.2.1`: breaks a rule at resources.ecs1.address: lies outside its subnet",
         ),
         ("set: {t1.weight: 100}", "changes[0] `t1.weight: 100`: leaves the lab as it is"),
     ],
@@ -411,7 +411,48 @@ def test_faults_of_checks_of_edits_and_of_what_changes_claim_come_at_once() -> N
     )
     places = [line.split(": ")[1].split(" ")[0] for line in told.splitlines()]
     assert places[0] == "checks[0].do.tcp.to"
-    assert {"checks[1].with", "changes[0].then[0].do.ping.to"} <= set(places)
+    assert {"checks[1].with.set.t1.mtu", "changes[0].then[0].do.ping.to"} <= set(places)
+
+
+def test_what_the_model_tells_of_sound_resources_is_told_beside_the_faults_of_others() -> None:
+    told = refused(
+        VPN.replace("{pc: 172.16.10.10}", "{pc: 172.16.10.10, pc2: 172.16.11.1}") + "dc2: {kind: site, prefix: 1}\n"
+        "lan: {kind: site, prefix: 192.168.7.0/24, hosts: {a: 192.168.7.9, b: 192.168.7.10}}\n",
+        "from: a, do: {ping: {to: b}}, expect: ok",
+        "from: b, do: {tcp: {to: a, port: 1}}, expect: refused, control: C0",
+        "from: a, do: {ping: {to: 192.168.7.77}}, expect: ok",
+        "from: a, do: {ping: {to: pc2}}, expect: ok",
+        "from: pc, do: {ping: {to: ecs1}}, expect: ok, with: {set: {dc.prefix: 172.16.0.0/16}}",
+    )
+    assert [line.split(": ")[1].split(" ")[0] for line in told.splitlines()] == [
+        "resources.dc.hosts.pc2", "resources.dc2.prefix", "checks[1].control", "checks[2].do.ping.to",
+    ]  # fmt: skip
+
+
+def test_what_a_faulty_resource_would_have_brought_is_no_fault_of_those_who_use_it() -> None:
+    told = refused(
+        VPE.replace("address: 166.9.20.10", "address: 10.9.20.10"),
+        "from: vsi1, do: {tcp: {to: kms.example.com, port: 443}}, expect: ok",
+        "from: vsi1, do: {tcp: {to: 10.240.0.9, port: 443}}, expect: {ok: {server: kms}}",
+        "from: vsi1, do: {ping: {to: 10.240.0.9}}, expect: filtered, see: [{on: bb}], control: C1",
+        drills="{id: D1, during: C1, fault: {kill: {node: kms, program: server}}, bounds: {lost: 9}}",
+    )
+    assert [line.split(": ")[1].split(" ")[0] for line in told.splitlines()] == ["resources.kms.address"]
+
+
+def test_checks_that_were_read_are_judged_beside_one_that_was_not() -> None:
+    told = refused(
+        VPN,
+        "from: pc, do: {ping: {two: ecs1}}, expect: ok",
+        "from: pc, do: {ping: {to: 10.0.1.77}}, expect: ok",
+        "from: pc, do: {tcp: {to: ecs1, port: 1}}, expect: refused, control: C0",
+        drills="{id: D1, during: C1, fault: {zone_off: zone-x}, bounds: {lost: 9}}",
+        changes="{id: X1, during: C1, set: {t1.weight: 100}, bounds: {lost: 0}}",
+    )
+    assert [line.split(": ")[1].split(" ")[0] for line in told.splitlines()] == [
+        "checks[0].do.ping", "checks[0].do.ping.two", "checks[1].do.ping.to", "drills[0].fault.zone_off.zone",
+        "changes[0]",
+    ]  # fmt: skip
 
 
 def test_all_faults_come_at_once_from_resources_checks_and_drills() -> None:

@@ -65,6 +65,11 @@ def test_a_check_that_could_not_be_read_still_counts_as_a_control() -> None:
     assert [fault.path for fault in document.reading.faults] == ["checks[0].do.ping.two", "checks[0].do.ping"]
 
 
+def test_a_check_that_stands_for_a_list_of_one_may_be_unreadable() -> None:
+    text = b"lab: x\nresources: {}\nchecks: {id: P1, nonsense: 1, from: pc, do: {ping: {to: pc}}, expect: ok}\n"
+    assert "checks.nonsense: unknown field" in faults(document_of(text))
+
+
 def test_checks_are_read_though_the_head_is_wrong() -> None:
     text = b"lab: A B\nversion: 3\nnonsense: 1\nresources: {}\n" + checks("{id: P1, from: pc, do: {}}").encode()
     paths = [fault.path for fault in document_of(text).reading.faults]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -29,3 +32,18 @@ def test_names_files_and_folders_are_completed(tmp_path: Path, monkeypatch: pyte
     Path("vpe-folder/inner.yml").touch()
     assert files.completions("vpe-") == ["vpe-subnet", "vpe-folder/", "vpe-mine.yaml"]
     assert files.completions("vpe-folder/") == ["vpe-folder/inner.yml"]
+
+
+def test_a_new_lab_file_leads_editors_to_the_schema_of_this_installation() -> None:
+    text = "lab: x\nresources: {}\n"
+    head, _, rest = files.with_schema(text).partition("\n")
+    path = url2pathname(urlsplit(head.removeprefix("# yaml-language-server: $schema=")).path)
+    assert json.loads(Path(path).read_text())["title"] == "A lab of labctl"
+    assert rest == text
+
+
+def test_a_copy_of_a_shipped_file_leads_there_too() -> None:
+    text = files.shipped()["vpe-subnet"].read_text()
+    copy = files.with_schema(text)
+    assert copy == files.with_schema(copy) != text
+    assert copy.splitlines()[1:] == text.splitlines()[1:]

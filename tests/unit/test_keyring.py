@@ -12,6 +12,7 @@ import pytest
 from labctl.errors import StateError
 from labctl.kernel import keys
 from labctl.kernel.paths import Paths
+from labctl.plan.ciphers import CIPHERS
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def test_a_key_has_the_length_of_its_cipher() -> None:
-    lengths = {name: len(key) for name, key in keys.generate({cipher: cipher for cipher in keys.CIPHERS}).items()}
+    lengths = {name: len(key) for name, key in keys.generate({cipher: cipher for cipher in CIPHERS}).items()}
     assert lengths == {
         "aes128-gcm": 20,
         "aes256-gcm": 36,

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from core_lab import POWER, VPE, VPN, document_of, network_of, routes, text_of
 
-from labctl.kinds.registry import ALIASES, KINDS
+from labctl.kinds.registry import ALIASES, KINDS, OTHER_WORDS, PARTS
 from labctl.kinds.resolve import resolve
 from labctl.model.network import GUARD_METRIC, Network, device_name
 from labctl.model.services import Listen
@@ -379,11 +379,11 @@ def test_every_router_reaches_every_next_hop_directly(rows: str) -> None:
 @pytest.mark.parametrize("rows", [POWER, VPN, VPE], ids=["power", "vpn", "vpe"])
 def test_the_order_in_which_resources_are_written_changes_no_route(rows: str) -> None:
     document = document_of(text_of(rows))
-    backwards = replace(
-        document,
-        resources=dict(reversed(document.resources.items())),
-        references=dict(reversed(document.references.items())),
+    parts = document.parts
+    turned = replace(
+        parts, values=dict(reversed(parts.values.items())), mentions=dict(reversed(parts.mentions.items()))
     )
+    backwards = replace(document, parts=turned)
     one, two = resolve(document), resolve(backwards)
     for node in one.nodes:
         mine = {path.to for path in one.paths if path.node == node}
@@ -424,7 +424,9 @@ def test_a_long_device_name_is_hashed_and_not_cut() -> None:
 
 def test_every_alias_leads_to_a_kind_and_hides_none() -> None:
     assert set(ALIASES.values()) <= set(KINDS)
-    assert not set(ALIASES) & set(KINDS)
+    assert {part.partition(".")[0] for part in PARTS.values()} <= set(KINDS)
+    assert not set(OTHER_WORDS) & set(KINDS)
+    assert len(OTHER_WORDS) == len(ALIASES) + len(PARTS)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.kind)

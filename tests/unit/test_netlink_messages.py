@@ -8,11 +8,24 @@ from typing import Any
 
 import pytest
 
-from labctl.kernel import links, routes, shaping, xfrm
-from labctl.kernel.keys import CIPHERS
+from labctl.kernel import links, neighbours, routes, shaping, xfrm
 from labctl.kernel.netlink import Message, attribute, attributes, nested, text, u32
+from labctl.plan.ciphers import CIPHERS
 from labctl.plan.faults import Proto
-from labctl.plan.objects import Address, Bridge, End, Gre, Route, Shaper, Veth, XfrmInterface, XfrmPolicy, XfrmState
+from labctl.plan.objects import (
+    Address,
+    Bridge,
+    End,
+    Gre,
+    Namespace,
+    Neighbour,
+    Route,
+    Shaper,
+    Veth,
+    XfrmInterface,
+    XfrmPolicy,
+    XfrmState,
+)
 
 
 def decoded(kind: Any, message: Message) -> Any:
@@ -71,6 +84,45 @@ def test_gre(key: int | None) -> None:
 def test_xfrm_interface() -> None:
     data = info(links.xfrm_interface(XfrmInterface("a", "ipsec1", 7, "wan", 1400), 3))
     assert (data.get_attr("IFLA_XFRM_LINK"), data.get_attr("IFLA_XFRM_IF_ID")) == (3, 7)
+
+
+def test_devices_are_given_their_index() -> None:
+    bridge, gre = Bridge("a", "br0"), Gre("a", "gre1", IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 1400)
+    assert link(links.bridge(bridge))["index"] == links.index(bridge)
+    assert link(links.gre(gre))["index"] == links.index(gre)
+    ends = End("a", "eth0", "02:00:00:00:00:01"), End("b", "eth0", "02:00:00:00:00:02")
+    message = links.veth(Veth(*ends), 5, 6, None)
+    found = [link(message)["index"], info(message).get_attr("VETH_INFO_PEER")["index"]]
+    assert found == [links.index(end) for end in ends]
+    assert len({*found, links.index(bridge), links.index(gre)}) == 4
+
+
+@pytest.mark.parametrize(("up", "master"), [(True, None), (False, 9)])
+def test_the_other_end_is_raised_and_attached(up: bool, master: int | None) -> None:
+    item = Veth(End("a", "eth0", "02:00:00:00:00:01"), End("b", "p1", "02:00:00:00:00:02", "br0", up))
+    found = link(links.attach(item, item.b, master))
+    assert (found["index"], found["flags"] & 1, found["change"]) == (links.index(item.b), int(up), 1)
+    assert found.get_attr("IFLA_MASTER") == master
+
+
+def test_a_loopback_is_raised() -> None:
+    found = link(links.loopback(Namespace("a")))
+    assert (found["index"], found["flags"] & 1, found["change"]) == (1, 1, 1)
+
+
+def test_neighbour() -> None:
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg
+
+    item = Neighbour("a", "eth0", IPv4Address("10.0.0.2"), "02:00:00:00:00:0a")
+    for message in (neighbours.neighbour(item, 4), neighbours.delete_neighbour(item, 4)):
+        found = decoded(ndmsg, message)
+        assert (found["family"], found["ifindex"], found["state"]) == (2, 4, 0x80)
+        assert found.get_attr("NDA_DST") == "10.0.0.2"
+    assert decoded(ndmsg, neighbours.neighbour(item, 4)).get_attr("NDA_LLADDR") == item.mac
+
+
+def test_words_are_put_together_when_they_are_needed() -> None:
+    assert links.bridge(Bridge("a", "br0")).words == "create bridge br0 in a"
 
 
 def test_address() -> None:
@@ -201,8 +253,8 @@ def test_no_message_shows_a_key_in_its_words() -> None:
     here, there = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
     key = bytes(range(36))
     message = xfrm.state(XfrmState("a", here, there, 1000, "aes256-gcm", "k", 7), key)
-    assert key.hex() not in message.what
-    assert key not in message.what.encode()
+    assert key.hex() not in message.words
+    assert key not in message.words.encode()
 
 
 def test_attributes_are_read_as_they_are_written() -> None:

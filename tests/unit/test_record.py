@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from labctl.description.record import OneOf, RecordOf, option
-from labctl.description.tree import read_tree
+from labctl.description.record import OneOf, RecordOf, fields, option
+from labctl.description.sources import read_tree
 from labctl.description.types import Incomplete, ListOf, MapOf, Reading, Refused, Type
 from labctl.description.words import NAME, TEXT, integer
 
@@ -65,7 +65,7 @@ def test_every_fault_of_a_record_is_told() -> None:
         "k.many[1].prot: unknown field (did you mean `port`?)",
         "k.many[1]: field `port` is missing: a whole number from 1 to 9",
         "k.table.A `A`: expected a name of small letters, digits and single hyphens "
-        "(names become files and devices: a letter first, no path, space or shell character)",
+        "(did you mean `a`? Names become those of files and devices)",
     ]
 
 
@@ -117,3 +117,25 @@ def test_anything_else_is_a_fault(text: str) -> None:
     value, faults = read(EITHER, text)
     assert value is None
     assert len(faults) == 1
+
+
+def test_a_field_of_another_providers_name_is_told_its_name_here() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Net:
+        prefix: str = option(TEXT, "a prefix")
+
+    [missing, unknown] = read(RecordOf(Net), "{cidr: a}")[1]
+    assert "field `prefix` is missing" in missing + unknown
+    assert "here it is called `prefix`" in missing + unknown
+
+
+def test_a_word_that_may_stand_alone_is_told_to_where_its_mapping_is_empty() -> None:
+    [fault] = read(OneOf({"bare": Bare, "inside": Inside}), "{bare}")[1]
+    assert "has no value" in fault
+    assert "the word may stand alone: bare" in fault
+
+
+def test_a_field_tells_its_default_and_whether_it_must_be_given() -> None:
+    told = {each.key: (each.must, each.default) for each in fields(Outside)}
+    assert told == {"from": (True, ""), "many": (False, ""), "table": (False, "")}
+    assert [each.default for each in fields(Inside)] == ["", "none"]

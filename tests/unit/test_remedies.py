@@ -117,3 +117,8 @@ def test_who_is_not_root_is_told_so() -> None:
     assert not finding.ok
     assert "needs root" in finding.detail
     assert "--on uml" in finding.remedy
+
+
+def test_what_is_known_is_not_tried_again() -> None:
+    known = [doctor.Finding("netns", False, "seen", "do this"), doctor.Finding("veth", True, "seen")]
+    assert doctor.missing(["veth", "netns", "netns"], known) == (known[0],)

@@ -9,9 +9,8 @@ import pytest
 
 from labctl.claims.results import Course, Event, Results, StreamVerdict
 from labctl.claims.verdicts import Verdict, Word
-from labctl.description.faults import Fault, Mark
 from labctl.probes.wire import Flow, TcpReport, Way
-from labctl.report.data import check_data, fault_data, flow_data, results_data, stream_data
+from labctl.report.data import check_data, flow_data, results_data, stream_data
 from labctl.report.text import (
     CHANGES,
     DRILLS,
@@ -21,7 +20,6 @@ from labctl.report.text import (
     Groups,
     check_lines,
     drill_lines,
-    fault_lines,
     numbers,
     summary,
     ways,
@@ -128,14 +126,6 @@ def test_results_are_one_json_object_with_the_promised_keys() -> None:
     assert {"lab", "where", "verdict", "checks", "drills", "seconds"} <= set(data)
     assert {"id", "verdict", "expected", "observed", "reason"} <= set(data["checks"][0])
     assert {"id", "verdict", "lost", "longest_gap_ms", "restored_ms"} <= set(data["drills"][0])
-
-
-def test_a_fault_is_told_to_people_and_to_programs() -> None:
-    fault = Fault("x.yaml", Mark(3, 5), "lab", "A", "is wrong", "do so")
-    assert list(fault_lines((fault, "no fault"))) == ["x.yaml:3:5: lab `A`: is wrong (do so)"]
-    assert fault_data(fault) == {
-        "file": "x.yaml", "line": 3, "column": 5, "path": "lab", "value": "A", "rule": "is wrong", "hint": "do so",
-    }  # fmt: skip
 
 
 def grouped(*verdicts: Verdict | StreamVerdict) -> list[str]:

@@ -7,7 +7,8 @@ from xml.etree.ElementTree import Element
 import pytest
 from report_lab import KINDS, network
 
-from labctl.model.network import GreEnd, Network
+from labctl.model.network import Network
+from labctl.model.tunnels import GreEnd
 from labctl.report.graph import graph_of
 from labctl.report.markup import written
 from labctl.report.picture import PAGE, Picture, draw

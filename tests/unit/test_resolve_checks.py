@@ -12,7 +12,7 @@ from labctl.claims.places import Places
 from labctl.claims.refusals import refuse_checks, refuse_unplaced
 from labctl.claims.resolve import ANSWER_MS, SILENCE_MS, Resolver
 from labctl.kinds.resolve import resolve
-from labctl.model.network import FRESH_SPI
+from labctl.model.tunnels import FRESH_SPI
 from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
 
 ECS1, PC, GW = IPv4Address("10.0.1.10"), IPv4Address("172.16.10.10"), IPv4Address("10.0.1.2")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from labctl.description.faults import Fault, Mark
-from labctl.description.tree import MAX_DEPTH, MAX_NODES, Mapping, Scalar, Sequence, Tree, read_tree
+from labctl.description.reader import MAX_DEPTH, MAX_NODES
+from labctl.description.sources import read_tree
+from labctl.description.tree import Scalar, Sequence, Tree
 from labctl.errors import DescriptionError
 
 
@@ -55,16 +57,68 @@ def test_columns_count_characters_not_bytes() -> None:
     assert read("é: {ü: 1}").find(("é", "ü")) == Mark(1, 5)
 
 
-def test_every_duplicate_key_is_told_at_once() -> None:
-    assert faults("a: 1\nb: {c: 1, c: 2}\na: 2\na: 3\n") == [
-        "x.yaml:2:11: b.c: key given twice (lines 2 and 2)",
-        "x.yaml:3:1: a: key given twice (lines 1 and 3)",
-        "x.yaml:4:1: a: key given twice (lines 1 and 4)",
+def test_every_duplicate_key_is_told_and_hides_no_other_fault() -> None:
+    tree = read("a: 1\nb: {c: 1, c: 2}\na: {d: e}\na: 3\n")
+    assert [str(fault) for fault in tree.faults] == [
+        "x.yaml:2:11: b.c: this key is given twice, first at line 2 (keep one of the two)",
+        "x.yaml:3:1: a: this key is given twice, first at line 1 (keep one of the two)",
+        "x.yaml:4:1: a: this key is given twice, first at line 1 (keep one of the two)",
     ]
+    assert [fault.other.mark for fault in tree.faults if fault.other] == [Mark(2, 5), Mark(1, 1), Mark(1, 1)]
+    assert tree.text_at(("a",)) == "1"
+    assert {"d", "e", "3", "2"} == tree.unread
 
 
 def test_duplicates_inside_a_duplicate_are_told_too() -> None:
-    assert len(faults("a: 1\na: {b: 1, b: 2}\n")) == 2
+    assert len(read("a: 1\na: {b: 1, b: 2}\n").faults) == 2
+
+
+def test_a_merge_key_puts_in_what_is_not_there() -> None:
+    tree = read("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: [*a, *b], x: 9}\nd:\n  <<: *b\n")
+    assert [tree.text_at(("c", key)) for key in "xyz"] == ["9", "2", "4"]
+    assert [tree.text_at(("d", key)) for key in "xyz"] == ["", "3", "4"]
+    assert tree.find(("c", "y")) == Mark(1, 14)
+    assert tree.faults == ()
+
+
+@pytest.mark.parametrize("text", ["a: {<<: 5}", "a: {<<: [{b: 1}, x]}"])
+def test_a_merge_key_merges_mappings_only(text: str) -> None:
+    [fault] = read(text).faults
+    assert (fault.path, fault.rule[:15]) == ("a.<<", "merges mappings")
+
+
+def test_merging_is_counted_as_much_as_what_it_merges() -> None:
+    text = f"a: &a {{{', '.join(f'k{i}: 1' for i in range(1000))}}}\n" + "b:\n" + "- <<: *a\n" * (MAX_NODES // 1000)
+    assert "more than 200000 values" in faults(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "shown", "place"),
+    [
+        ("k: abc", ("k",), "abc", (1, 4, 3)),
+        ("k: 'a b' # c", ("k",), "a b", (1, 4, 5)),
+        ("key: abc", ("key",), "", (1, 1, 3)),
+        ("k: [ab, cd]", ("k", 1), "cd", (1, 9, 2)),
+        ("k: >\n  long\n  text", ("k",), "long text", (1, 4, 1)),
+        ("a: &x abc\nk: *x", ("k",), "abc", (2, 1, 1)),
+        ("k: {id: P1, x: 1}", ("k",), "P1", (1, 9, 2)),
+        ("é: {ü: 1}", ("é", "ü"), "1", (1, 8, 1)),
+        ("abc: 1", ("zzz",), "", (1, 1, 1)),
+    ],
+)
+def test_a_place_is_that_of_the_value_shown_or_of_its_key(
+    text: str, path: tuple[str | int, ...], shown: str, place: tuple[int, int, int]
+) -> None:
+    found = read(text).place(path, shown)
+    assert (*found.mark, found.width) == place
+    assert found.line == text.split("\n")[place[0] - 1]
+
+
+def test_lines_end_where_yaml_ends_them() -> None:
+    tree = read("a: 1\r\nb: 2\rc: 3\x85d: 4\u2028e: 5\n")
+    for number, key in enumerate("abcde", 1):
+        place = tree.place((key,), str(number))
+        assert (place.mark, place.line) == (Mark(number, 4), f"{key}: {number}")
 
 
 def test_an_alias_is_the_same_value() -> None:
@@ -98,7 +152,7 @@ def test_the_deepest_nesting_allowed_is_read() -> None:
     for _ in range(depth - 1):
         assert isinstance(node, Sequence)
         [node] = node.items
-    assert node == Sequence((), node.mark)
+    assert node == Sequence((), node.at)
 
 
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: ", "? ", "a: [", "!!seq [", "&a ["])
@@ -144,4 +198,5 @@ def test_keys_keep_their_order() -> None:
 
 
 def test_an_empty_mapping_is_a_mapping() -> None:
-    assert read("{}").root == Mapping({}, {}, Mark(1, 1))
+    root = read("{}").root
+    assert (root.entries, root.keys, root.mark) == ({}, {}, Mark(1, 1))

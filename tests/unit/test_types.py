@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from labctl.description.faults import Mark, did_you_mean, nearest, written
-from labctl.description.tree import Mapping, read_tree
-from labctl.description.types import Choice, ListOf, MapOf, Raw, Reading, Ref, Refused, Type
-from labctl.description.units import DURATION, SIZE
+from labctl.description.sources import read_tree
+from labctl.description.tree import Mapping
+from labctl.description.types import Choice, ListOf, MapOf, Raw, Reading, Ref, Refused, Type, shown
+from labctl.description.units import DURATION, PERCENT, RATE, SIZE
 from labctl.description.words import (
     ADDRESS,
     ASN,
@@ -153,7 +154,7 @@ def test_raw_keeps_what_was_written() -> None:
 def test_a_hint_names_the_nearest_word() -> None:
     assert did_you_mean("instanc", ["instance", "internet"]) == "did you mean `instance`?"
     assert did_you_mean("zzz", ["a", "b"]) == "one of a, b"
-    assert did_you_mean("zzz", [str(i) for i in range(9)]) == did_you_mean("zzz", []) == nearest("zzz", ["a"]) == ""
+    assert did_you_mean("zzz", [str(i) for i in range(17)]) == did_you_mean("zzz", []) == nearest("zzz", ["a"]) == ""
 
 
 def test_a_key_path_is_written_as_people_do() -> None:
@@ -166,4 +167,35 @@ def test_a_fault_shows_what_stands_there_unless_told_otherwise() -> None:
     reading.fault(HERE, "is wrong")
     reading.fault(HERE, "is wrong", value="")
     assert [fault.value for fault in reading.faults] == ["5", ""]
-    assert reading.faults[0].mark == Mark(1, 1)
+    assert [fault.mark for fault in reading.faults] == [Mark(1, 4), Mark(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (DURATION, 0, "0ms"),
+        (DURATION, 200, "200ms"),
+        (DURATION, 1500, "1500ms"),
+        (DURATION, 2000, "2s"),
+        (DURATION, 90_000, "90s"),
+        (DURATION, 7_200_000, "2h"),
+        (SIZE, 64, "64B"),
+        (SIZE, 1024, "1KiB"),
+        (SIZE, 3_000_000, "3MB"),
+        (RATE, 10_000_000, "10mbit"),
+        (PERCENT, 10, "10%"),
+        (BOOLEAN, True, "true"),
+        (PORT, ("tcp", 443), "tcp/443"),
+        (ADDRESS, IPv4Address("10.0.0.1"), "10.0.0.1"),
+        (Choice(("a", "b")), "a", "a"),
+        (ListOf(PORT), (("tcp", 1), ("udp", 2)), "[tcp/1, udp/2]"),
+        (ListOf(PORT), (), ""),
+        (integer(1, 65535), 0, ""),
+        (integer(0, 65535), 0, "0"),
+        (TEXT, None, ""),
+        (MapOf(TEXT, TEXT), {}, ""),
+    ],
+)
+def test_a_value_is_written_as_people_write_it(kind: Type[Any], value: object, text: str) -> None:
+    assert shown(kind, value) == text
+    assert not text or read(kind, text)[0] == value
