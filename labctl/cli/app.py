@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from labctl import __version__
+from labctl.cli.options import (
+    AsJson,
+    Evidence,
+    Html,
+    Junit,
+    LabName,
+    On,
+    Only,
+    Pause,
+    Scale,
+    Topology,
+    Var,
+    labs,
+    shipped,
+    topologies,
+    words,
+)
 
 app = typer.Typer(
     name="labctl",
@@ -19,64 +35,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _topologies(incomplete: str) -> list[str]:
-    from labctl.cli import files
-
-    return files.completions(incomplete)
-
-
-def _labs(incomplete: str) -> list[str]:
-    from labctl import state
-    from labctl.cli import guests
-
-    return [name for name in (*guests.names(), *(each.lab for each in state.labs())) if name.startswith(incomplete)]
-
-
-def _words(incomplete: str) -> list[str]:
-    from labctl.report import topics
-
-    return [word for word in topics.every_topic() if word.startswith(incomplete)]
-
-
-Topology = Annotated[
-    str, typer.Argument(help="A topology file, or the name of a shipped topology.", autocompletion=_topologies)
-]
-LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.", autocompletion=_labs)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
-On = Annotated[str, typer.Option("--on", help="The kernel to run on: auto, host, kvm, uml or tcg.")]
-Only = Annotated[
-    str, typer.Option("--only", help="These checks, drills and changes alone (P1,N2), with their controls.")
-]
-Scale = Annotated[int, typer.Option("--time-scale", min=0, max=100, help="Stretch timers and bounds (0: as needed).")]
-Junit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, whatever they are.")
-]
-Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write a report to be read in a browser, all in one file.")
-]
-Evidence = Annotated[
-    Path | None,
-    typer.Option(
-        "--evidence",
-        metavar="DIR",
-        help="Keep packets, tables and logs of what does not pass in DIR/LAB-DATE-TIME; made only then. "
-        "(default: labctl-evidence)",
-    ),
-]
-Var = Annotated[
-    list[str] | None,
-    typer.Option("--var", metavar="NAME=VALUE", help="The value of ${NAME} in the description; may be given again."),
-]
-Pause = Annotated[
-    bool,
-    typer.Option(
-        "--pause-on-fail",
-        help="Stop where something does not pass, with the lab as it stands: at a terminal until Enter, "
-        "else leave it up and end.",
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -139,7 +97,7 @@ def verify(
 
 @app.command()
 def down(
-    name: Annotated[str, typer.Argument(help="The name of a lab.", autocompletion=_labs)] = "",
+    name: Annotated[str, typer.Argument(help="The name of a lab.", autocompletion=labs)] = "",
     every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
     check: Annotated[bool, typer.Option("--verify", help="Say what differs on the host from before the lab.")] = False,
     as_json: AsJson = False,
@@ -178,13 +136,17 @@ def apply(
 def plan(
     topology: Topology,
     whole: Annotated[bool, typer.Option("--whole", help="All that must exist, though the lab is up.")] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="As a script of ip, tc, iptables and so on.")] = False,
     var: Var = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a topology becomes in the kernel; of a lab that is up, what differs from that. Nothing is changed."""
     from labctl.cli import applying
 
-    applying.plan(topology, whole=whole, variables=var or (), as_json=as_json)
+    if commands:
+        applying.print_commands(topology, var or ())
+    else:
+        applying.plan(topology, whole=whole, variables=var or (), as_json=as_json)
 
 
 @app.command()
@@ -256,25 +218,28 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def new(
-    shape: Annotated[str, typer.Option("--shape", help="chain, ring, star or leaf-spine.")],
-    nodes: Annotated[int, typer.Option("--nodes", help="How many routers.")],
-    name: Annotated[str, typer.Argument(help="The lab's name. (default: SHAPE-NODES)")] = "",
+    name: Annotated[str, typer.Argument(help="The lab's name.")] = "",
+    of: Annotated[
+        str, typer.Option("--from", metavar="TOPOLOGY", help="Copy a shipped topology.", autocompletion=shipped)
+    ] = "",
+    shape: Annotated[str, typer.Option("--shape", help="Plain routers: chain, ring, star or leaf-spine.")] = "",
+    nodes: Annotated[int, typer.Option("--nodes", help="How many routers.")] = 0,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is standard output. (default: NAME.yaml)")
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Write a topology of plain routers: one of a few shapes, of any size."""
-    from labctl.cli import creating
+    """Write a topology: a small one to start from, a copy of a shipped one, or routers of some shape."""
+    from labctl.cli.creating import Wanted, create
 
-    creating.create(name, shape, nodes, output, force=force)
+    create(Wanted(name, shape, nodes, of, output, force))
 
 
 @app.command()
 def explain(
     word: Annotated[
         str,
-        typer.Argument(help="A kind, a part of a claim, a unit (vpc, vpc.subnets, tcp, units).", autocompletion=_words),
+        typer.Argument(help="A kind, a part of a claim, a unit (vpc, vpc.subnets, tcp, units).", autocompletion=words),
     ] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="The whole reference, as Markdown.")] = False,
     as_json: AsJson = False,
@@ -295,7 +260,7 @@ def schema() -> None:
 
 @app.command()
 def doctor(
-    topology: Annotated[str, typer.Argument(help="Answer for this topology alone.", autocompletion=_topologies)] = "",
+    topology: Annotated[str, typer.Argument(help="Answer for this topology alone.", autocompletion=topologies)] = "",
     var: Var = None,
     as_json: AsJson = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 
 from labctl import state
@@ -14,6 +15,8 @@ from labctl.codec import encode
 from labctl.describe import Described
 from labctl.drift import drift
 from labctl.kernel.paths import Paths
+from labctl.kernel.sysctl import NEW_NAMESPACE
+from labctl.plan.commands import Means, script
 from labctl.plan.objects import Plan
 from labctl.plan.reasons import Difference
 from labctl.plan.render import render_plan
@@ -52,6 +55,12 @@ def plan(topology: str, *, whole: bool, variables: Sequence[str], as_json: bool)
         _tell(described, _wanting(described), as_json=as_json)
     else:
         print(json.dumps(encode(described.plan)) if as_json else render_plan(described.plan).rstrip())
+
+
+def print_commands(topology: str, variables: Sequence[str]) -> None:
+    """A script for a root shell that builds the same lab with the system's own tools."""
+    serve = (sys.executable, "-P", "-m", "labctl.services.alone")
+    sys.stdout.write(script(files.read(topology, variables=variables).plan, Means(NEW_NAMESPACE, serve)))
 
 
 def _read(topology: str, time_scale: int, variables: Sequence[str]) -> Described:

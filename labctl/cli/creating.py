@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+from labctl.cli import files
+from labctl.description.faults import did_you_mean
 from labctl.description.words import NAME
 from labctl.errors import HostError, UsageError
 from labctl.shapes import describe_shape, shape
 
+STARTER = Path(__file__).with_name("starter.yaml")
+"""What a lab begins with where nothing else is asked for."""
 
-def create(name: str, shape_name: str, nodes: int, output: str, *, force: bool) -> None:
-    """Write a lab of a plain shape to `output` ("": NAME.yaml, "-": standard output) and say so on standard error.
+_LAB = re.compile(r"^lab: [^ #\n]+", re.MULTILINE)
 
-    UsageError where there is no such shape, the name is none, or the file is there already without `force`.
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to write: routers of a `shape`, a copy `of` a shipped topology, or, with neither, a lab to start from.
+
+    `output`: a file ("": NAME.yaml, "-": standard output), which is written over only by `force`.
     """
-    lab = name or f"{shape_name}-{nodes}"
-    text = describe_shape(shape_name, shape(shape_name, nodes), _checked(lab))
-    if output == "-":
+
+    name: str = ""
+    shape: str = ""
+    nodes: int = 0
+    of: str = ""
+    output: str = ""
+    force: bool = False
+
+
+def create(wanted: Wanted) -> None:
+    """Write it, and say so on standard error. UsageError where that is not to be had, or the file is there already."""
+    lab, text = _written(wanted)
+    text = files.with_schema(text)
+    if wanted.output == "-":
         sys.stdout.write(text)
         return
-    path = Path(output or f"{lab}.yaml")
-    _put(path, text, force=force)
+    path = Path(wanted.output or f"{lab}.yaml")
+    _put(path, text, force=wanted.force)
     print(f"{path}: try it with `labctl run {path}`", file=sys.stderr)
+
+
+def _written(wanted: Wanted) -> tuple[str, str]:
+    """The lab's name and its description."""
+    if wanted.shape and wanted.of:
+        raise UsageError("new: --shape and --from exclude each other")
+    if bool(wanted.shape) != bool(wanted.nodes):
+        raise UsageError("new: --shape and --nodes go together", hint="labctl new --shape chain --nodes 50")
+    if wanted.shape:
+        lab = _checked(wanted.name or f"{wanted.shape}-{wanted.nodes}")
+        return lab, describe_shape(wanted.shape, shape(wanted.shape, wanted.nodes), lab)
+    source = _shipped(wanted.of) if wanted.of else STARTER
+    lab = _checked(wanted.name or (f"my-{wanted.of}" if wanted.of else "hello"))
+    return lab, _LAB.sub(f"lab: {lab}", source.read_text(), count=1)
+
+
+def _shipped(name: str) -> Path:
+    known = files.shipped()
+    if name not in known:
+        raise UsageError(f"new: no topology `{name}` comes with labctl", hint=did_you_mean(name, list(known)))
+    return known[name]
 
 
 def _checked(lab: str) -> str:

@@ -35,6 +35,8 @@ _AFTER_FORWARDING = (
     ("net.ipv4.conf.all.accept_redirects", "0"),
     ("net.ipv4.conf.default.accept_redirects", "0"),
 )
+NEW_NAMESPACE = dict((*_NEW_NAMESPACE, *_AFTER_FORWARDING))
+"""What every namespace of a lab is set to, after its forwarding."""
 # Firewall hooks: present where br_netfilter is loaded.
 _BRIDGES = (
     ("net.bridge.bridge-nf-call-iptables", "0"),
