@@ -48,7 +48,8 @@ def _integer(least: int, most: int, why: str = "") -> Callable[[str], int]:
             whole = re.fullmatch(r"(-?[0-9]{1,12})\.0*", text)
             raise ValueError(f"did you mean `{whole[1]}`?" if whole else "")
         if not least <= int(text) <= most:
-            raise ValueError(why)
+            near = f"the nearest is {least if int(text) < least else most}"
+            raise ValueError(f"{why}; {near}" if why else near)
         return int(text)
 
     return parse

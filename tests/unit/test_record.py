@@ -61,7 +61,7 @@ def test_every_fault_of_a_record_is_told() -> None:
     assert [fault.split(": ", 1)[1] for fault in faults] == [
         "k.form: unknown field (did you mean `from`?)",
         "k: field `from` is missing: a text",
-        "k.many[0].port `0`: expected a whole number from 1 to 9",
+        "k.many[0].port `0`: expected a whole number from 1 to 9 (the nearest is 1)",
         "k.many[1].prot: unknown field (did you mean `port`?)",
         "k.many[1]: field `port` is missing: a whole number from 1 to 9",
         "k.table.A `A`: expected a name of small letters, digits and single hyphens "

@@ -144,14 +144,17 @@ def test_whoever_listens_is_found_where_the_roster_is_damaged(tmp_path: Path) ->
         with short_path(paths.control) as name:
             listener.bind(name)
         listener.listen()
+        heard, told = os.pipe()
         child = os.fork()
         if child == 0:
             listener.listen()  # from now on it is the child's
+            os.write(told, b".")
             time.sleep(60)
             os._exit(0)
-        deadline = time.monotonic() + 5
-        while peer(paths) != child:
-            assert time.monotonic() < deadline
+        os.read(heard, 1)
+        assert peer(paths) == child
+    for end in (heard, told):
+        os.close(end)
     Keeper(paths).shutdown()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
