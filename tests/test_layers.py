@@ -6,6 +6,7 @@ The order and the pure layers are read from the docstring of `labctl/__init__.py
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,8 +85,13 @@ def modules(root: Path) -> list[Module]:
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         text = path.read_text()
-        found.append(Module(name, path, ast.parse(text), len(text.splitlines())))
+        found.append(Module(name, path, parsed(text), len(text.splitlines())))
     return found
+
+
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def layers(root: Path) -> dict[str, bool]:

@@ -49,7 +49,7 @@ def labctl(version: Annotated[bool, typer.Option("--version", help="Print the ve
 def run(
     topology: Topology,
     on: On = "auto",
-    only: Only = "",
+    only: Only = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up.")] = False,
     time_scale: Scale = 0,
     junit: Junit = None,
@@ -62,7 +62,7 @@ def run(
     """Bring a lab up, prove it, report, take it down."""
     from labctl.cli import outputs, proving
 
-    asked = proving.Asked(only, as_json, pause, outputs.prepare(junit, html, evidence))
+    asked = proving.Asked(",".join(only or ()), as_json, pause, outputs.prepare(junit, html, evidence))
     raise typer.Exit(proving.run(topology, on, asked, keep=keep, time_scale=time_scale, variables=var or ()))
 
 
@@ -77,7 +77,7 @@ def up(topology: Topology, on: On = "host", time_scale: Scale = 0, var: Var = No
 @app.command()
 def verify(
     name: LabName,
-    only: Only = "",
+    only: Only = None,
     junit: Junit = None,
     html: Html = None,
     evidence: Evidence = None,
@@ -87,12 +87,12 @@ def verify(
     """Prove a lab that is up."""
     from labctl.cli import guests, outputs
 
-    prepared = outputs.prepare(junit, html, evidence)
+    prepared, wanted = outputs.prepare(junit, html, evidence), ",".join(only or ())
     if guests.holds(name):
-        raise typer.Exit(guests.verify(name, only, prepared, pause=pause, as_json=as_json))
+        raise typer.Exit(guests.verify(name, wanted, prepared, pause=pause, as_json=as_json))
     from labctl.cli import proving
 
-    raise typer.Exit(proving.verify(name, proving.Asked(only, as_json, pause, prepared)))
+    raise typer.Exit(proving.verify(name, proving.Asked(wanted, as_json, pause, prepared)))
 
 
 @app.command()

@@ -57,7 +57,8 @@ def _written(wanted: Wanted) -> tuple[str, str]:
         return lab, describe_shape(wanted.shape, shape(wanted.shape, wanted.nodes), lab)
     source = _shipped(wanted.of) if wanted.of else STARTER
     lab = _checked(wanted.name or (f"my-{wanted.of}" if wanted.of else "hello"))
-    return lab, _LAB.sub(f"lab: {lab}", source.read_text(), count=1)
+    text = source.read_text()
+    return lab, _LAB.sub(f"lab: {lab}", text if wanted.of else text.replace("hello-", f"{lab}-"), count=1)
 
 
 def _shipped(name: str) -> Path:

@@ -44,7 +44,10 @@ LabName = Annotated[str, typer.Argument(help="The name of a lab that is up.", au
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 On = Annotated[str, typer.Option("--on", help="The kernel to run on: auto, host, kvm, uml or tcg.")]
 Only = Annotated[
-    str, typer.Option("--only", help="These checks, drills and changes alone (P1,N2), with their controls.")
+    list[str] | None,
+    typer.Option(
+        "--only", help="These checks, drills and changes alone (P1,N2), with their controls; may be given again."
+    ),
 ]
 Scale = Annotated[int, typer.Option("--time-scale", min=0, max=100, help="Stretch timers and bounds (0: as needed).")]
 Junit = Annotated[

@@ -17,6 +17,7 @@ from lies_lab import S, build, spare
 from lies_ways import Way, by_lower, doubled, honest, lossy, meanwhile, rule, several
 
 from labctl.claims.expectations import Bounds, Felt, Part, Sight
+from labctl.claims.results import StreamVerdict
 from labctl.claims.verdicts import Word
 from labctl.errors import StateError
 from labctl.kernel import keys, netns
@@ -136,9 +137,12 @@ def test_a_drill_that_is_true_passes(lab: Lab, bench: Bench) -> None:
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.name)
 def test_a_drill_that_is_false_does_not_pass(lab: Lab, bench: Bench, lie: Lie) -> None:
-    bench.breaker = Watched(lab, lie.noticed_ms)
-    with lie.way(lab):
-        found = drilled(bench, replace(DRILL, **lie.other))
+    def once() -> StreamVerdict:
+        bench.breaker = Watched(lab, lie.noticed_ms)
+        with lie.way(lab):
+            return drilled(bench, replace(DRILL, **lie.other))
+
+    found = measured(once)
     assert (found.verdict, lie.because in found.reason) == (lie.word, True), f"{found.verdict}: {found.reason}"
 
 
