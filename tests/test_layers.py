@@ -43,7 +43,7 @@ HOMES = {
     "pyroute2": lambda module: module.startswith("labctl.kernel."),
     "typer": lambda module: module.startswith("labctl.cli"),
     "rich": lambda module: module.startswith("labctl.cli"),
-    "yaml": lambda module: module == "labctl.description.reader",
+    "yaml": lambda module: module in ("labctl.description.reader", "labctl.description.broken"),
     "dnslib": lambda module: module.startswith(("labctl.services.", "labctl.probes.")),
 }
 """Foreign packages, and the modules that may import each."""

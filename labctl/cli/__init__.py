@@ -33,6 +33,10 @@ def main() -> None:
         sys.exit(3)
     except KeyboardInterrupt:  # `interrupts` has said so
         sys.exit(interrupts.STATUS)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was made (Python 3.11, object.__set_name__)
+            sys.exit(interrupts.STATUS)
+        raise
 
 
 def _carry_out(words: list[str]) -> None:

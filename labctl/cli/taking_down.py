@@ -90,6 +90,8 @@ def _take_one(name: str, terminal: Terminal, *, check: bool) -> _Proof:
     before, unproved = _before(paths) if check and there else (None, "")
     inside, programs = inhabitants(paths), known(paths)
     found = ending.down(paths, terminal)
+    if not found:
+        sweep()  # it may have been in a guest kernel that ended with its command
     left = [each for each in inside if each.process not in programs and processes.alive(each.process)]
     differences: tuple[Difference, ...] = ()
     if before:
@@ -115,7 +117,7 @@ def _tell(
     terminal.say(f"{name} is down{proved}" if found else f"there is no lab {name}")
     for each in left:
         what = f"{each.name} (pid {each.process.pid})"
-        terminal.say(f"{name}: {what} is still in a namespace of the lab, which ends with it")
+        terminal.say(f"{name}: {what} is still in a namespace of the lab: `kill {each.process.pid}` ends both")
     if proof.unproved:
         terminal.say(f"{name}: the host cannot be compared with before: {proof.unproved}")
     for section in proof.differences:

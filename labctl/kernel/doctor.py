@@ -189,7 +189,10 @@ def _try(mechanisms: list[Mechanism]) -> dict[Mechanism, str]:
     trials = json.dumps({each: _TRIALS[each] for each in mechanisms})
     child = [sys.executable, "-I", scratch.__file__]
     try:
-        done = subprocess.run(child, input=trials, capture_output=True, text=True, timeout=_SECONDS)
+        # In a session of its own: Ctrl-C is for labctl, and would be taken for something that is missing.
+        done = subprocess.run(
+            child, input=trials, capture_output=True, text=True, timeout=_SECONDS, start_new_session=True
+        )
         outcomes = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return dict.fromkeys(mechanisms, f"the trials did not end in {_SECONDS:g} s")

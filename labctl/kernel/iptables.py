@@ -56,7 +56,13 @@ def _run(namespace: Path, subject: Ruleset, script: str) -> None:
     try:
         with netns.enter(namespace):
             done = subprocess.run(
-                _COMMAND, input=script, capture_output=True, text=True, env=ENVIRONMENT, timeout=_TIMEOUT_S
+                _COMMAND,
+                input=script,
+                capture_output=True,
+                text=True,
+                env=ENVIRONMENT,
+                timeout=_TIMEOUT_S,
+                start_new_session=True,  # Ctrl-C waits for it
             )
     except OSError as error:
         raise HostError(f"cannot run {_COMMAND[0]}: {error.strerror}", hint="install the package iptables") from error

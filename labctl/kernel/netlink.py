@@ -150,7 +150,13 @@ class Connection:
                 raise _refusal(batch[0], error.errno or 0, "no answer from the kernel") from error
 
     def dump(self, message: Message) -> list[bytes]:
-        """The bodies of all answers to `message`."""
+        """The bodies of all answers to `message`. KernelError where it is refused, or not answered."""
+        try:
+            return self._dump(message)
+        except OSError as error:
+            raise _refusal(message, error.errno or 0, "no answer from the kernel") from error
+
+    def _dump(self, message: Message) -> list[bytes]:
         self._sequence += 1
         self._socket.send(message.pack(self._sequence, ack=False))
         found: list[bytes] = []
@@ -165,20 +171,28 @@ class Connection:
         return found
 
     def ask(self, messages: Sequence[Message]) -> list[bytes]:
-        """The bodies of the answers to `messages`, each of which has one; none of those that are refused."""
-        first = self._sequence + 1
-        self._sequence += len(messages)
-        self._socket.send(b"".join(each.pack(number, ack=False) for number, each in enumerate(messages, first)))
+        """The bodies of the answers to `messages`, each of which has one; none of those that are refused.
+
+        KernelError where the kernel does not answer.
+        """
         found: list[bytes] = []
-        waiting = len(messages)
-        for kind, _, sequence, body in self._receive() if waiting else ():
-            if sequence >= first:
-                waiting -= 1
-                if kind != _NLMSG_ERROR:
-                    found.append(body)
-            if not waiting:
-                break
+        for start in range(0, len(messages), _BATCH):
+            batch = messages[start : start + _BATCH]
+            try:
+                found += self._ask_batch(batch)
+            except OSError as error:
+                raise _refusal(batch[0], error.errno or 0, "no answer from the kernel") from error
         return found
+
+    def _ask_batch(self, batch: Sequence[Message]) -> Iterator[bytes]:
+        first = self._sequence + 1
+        last = self._sequence = self._sequence + len(batch)
+        self._socket.send(b"".join(each.pack(number, ack=False) for number, each in enumerate(batch, first)))
+        for kind, _, sequence, body in self._receive():
+            if sequence >= first and kind != _NLMSG_ERROR:
+                yield body
+            if sequence == last:
+                break
 
     def _send_batch(self, batch: Sequence[Message]) -> None:
         """One send, and only the last message asks for an acknowledgement: refusals are reported without asking."""

@@ -149,7 +149,9 @@ class Look:
             if shaper is not None:
                 self.found.add(shaper, next((each for each in asked if each == shaper), None))
             for each in aside if shaper is not None else observe_queues.outermost(queues):
-                self.found.add(observe_queues.foreign(name, device, each), None)
+                lists = observe_queues.lists_of_filters(each)
+                if not lists or any(route.dump(filters) for filters in lists):
+                    self.found.add(observe_queues.foreign(name, device, each), None)
 
     def _ipsec(self, name: str) -> None:
         if not self.ipsec:

@@ -24,6 +24,11 @@ _OTHERWISE = (1, 3, 4, 5, 6, 7)
 _NONE = ("noqueue", "noop", "pfifo_fast", "fq_codel", "mq")
 """What the kernel gives a device by itself (net.core.default_qdisc among them)."""
 
+_GETTFILTER = 46
+_CLSACT = "clsact"
+_SIDES = (0xFFFFFFF2, 0xFFFFFFF3)
+"""Where the filters of a clsact hang: at what comes in, at what goes out."""
+
 LIST_QUEUES = Message(_GETQDISC, DUMP, _TCMSG.pack(0, 0, 0, 0, 0), "list queues")
 
 
@@ -84,6 +89,14 @@ def shaper(namespace: str, device: str, queues: Sequence[Queue], asked: Iterable
 def outermost(queues: Sequence[Queue]) -> list[Queue]:
     """Those that hang at the device itself: the rest goes with them."""
     return [each for each in queues if each.parent in (_ROOT, ASIDE)]
+
+
+def lists_of_filters(found: Queue) -> list[Message]:
+    """What to ask to learn whether a clsact does anything. A fault that was repaired leaves an empty one."""
+    if found.kind != _CLSACT:
+        return []
+    bodies = (_TCMSG.pack(0, found.device, 0, side, 0) for side in _SIDES)
+    return [Message(_GETTFILTER, DUMP, body, "list filters") for body in bodies]
 
 
 def foreign(namespace: str, device: str, found: Queue) -> Foreign:

@@ -57,7 +57,9 @@ def save() -> Tables:
     HostError where iptables is missing or does not answer.
     """
     try:
-        done = subprocess.run((_SAVE,), capture_output=True, text=True, env=ENVIRONMENT, timeout=_SECONDS)
+        done = subprocess.run(
+            (_SAVE,), capture_output=True, text=True, env=ENVIRONMENT, timeout=_SECONDS, start_new_session=True
+        )
     except OSError as error:
         raise HostError(f"cannot run {_SAVE}: {error.strerror}", hint="install the package iptables") from error
     except subprocess.TimeoutExpired as error:

@@ -80,7 +80,12 @@ def _start(command: tuple[str, ...]) -> subprocess.Popen[str] | None:
             raise HostError(f"the program {command[0]} is not installed", hint="apt-get install iproute2")
         return None
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # a signal from the terminal would leave a gap in what is seen
     )
 
 

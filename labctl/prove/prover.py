@@ -193,7 +193,10 @@ def chosen(described: Described, only: Sequence[str]) -> Chosen:
     unknown = [word for word in only if word not in every]
     if unknown:
         known = ", ".join(every)
-        raise UsageError(f"the lab has no check, drill or change {', '.join(unknown)}", hint=f"it has {known}")
+        raise UsageError(
+            f"the lab has no check, drill or change {', '.join(unknown)}",
+            hint=f"it has {known}, as of its last up or apply",
+        )
     if not only:
         return Chosen(described.checks, described.drills, described.changes)
     waiting = [word for word in only if word in checks]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,8 +125,9 @@ def refuse_if_there(paths: Paths) -> None:
     """Raise StateError where the lab is already there, or something that is not labctl's is in its place."""
     with refusals(paths.root):
         if present(paths):
-            found = _ALREADY[_summary(paths).status]
-            raise StateError(f"lab {paths.lab} {found}", hint=f"labctl down {paths.lab}")
+            status = _summary(paths).status
+            mend = "labctl apply FILE, or " if status in ("starting", "up", "broken") else ""
+            raise StateError(f"lab {paths.lab} {_ALREADY[status]}", hint=f"{mend}labctl down {paths.lab}")
 
 
 def mark_up(paths: Paths) -> None:
@@ -168,11 +170,11 @@ def load_fingerprint(paths: Paths) -> Fingerprint | None:
 
 
 def labs(run: Path = RUN) -> tuple[LabSummary, ...]:
-    """Every lab of this machine, by name; what is not labctl's in `run` is passed over."""
+    """Every lab of this machine, by name; what is not labctl's in `run`, or not ours to look into, is passed over."""
     with refusals(run):
         names = sorted(each.name for each in run.iterdir()) if run.is_dir() else []
         found = (Paths(name, run) for name in names if NAME.fullmatch(name))
-        return tuple(_summary(paths) for paths in found if is_ours(paths))
+        return tuple(_summary(paths) for paths in found if os.access(paths.root, os.R_OK | os.X_OK) and is_ours(paths))
 
 
 def traces(run: Path = RUN) -> tuple[str, ...]:

@@ -222,7 +222,14 @@ FOUND_IN_VPN: dict[str, tuple[Hand, tuple[str, ...]]] = {
         ip("gw", "tc qdisc add dev isp1-0 root tbf rate 1mbit burst 2000 limit 15000"),
         ("- gw: queue tbf on isp1-0 (made by hand)",),
     ),
-    "filters": (ip("gw", "tc qdisc add dev isp1-0 clsact"), ("- gw: filters clsact on isp1-0 (made by hand)",)),
+    "filters": (
+        ip(
+            "gw",
+            "tc qdisc add dev isp1-0 clsact",
+            "tc filter add dev isp1-0 egress protocol all prio 1 u32 match u32 0 0 action drop",
+        ),
+        ("- gw: filters clsact on isp1-0 (made by hand)",),
+    ),
 }
 FOUND_IN_GRE: dict[str, tuple[Hand, tuple[str, ...]]] = {
     "another time to live": (

@@ -104,6 +104,32 @@ def test_nothing_is_read_where_nothing_is(lab: Lab) -> None:
     assert observe(lab.paths, (Plan("t", BASE),), {}, ()).objects == ()
 
 
+def test_a_node_with_hundreds_of_neighbours_is_read_back(base: Lab) -> None:
+    """Their answers together are more than a socket holds."""
+    many = tuple(
+        Neighbour("b", "wan", IPv4Address("192.0.3.0") + i, f"02:00:00:00:{i >> 8:02x}:{i & 255:02x}")
+        for i in range(700)
+    )
+    base.make(*many)
+    assert other(base, *BASE, *many) == []
+
+
+@pytest.mark.needs("drop")
+def test_what_a_repaired_fault_leaves_at_a_device_is_no_difference(base: Lab) -> None:
+    base.run("a", "tc", "qdisc", "add", "dev", "wan", "clsact")
+    assert other(base, *BASE) == []
+
+
+@pytest.mark.needs("drop")
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_filters_that_were_put_by_hand_are_seen(base: Lab, side: str) -> None:
+    base.run("a", "tc", "qdisc", "add", "dev", "wan", "clsact")
+    words = f"tc filter add dev wan {side} protocol all prio 1 u32 match u32 0 0 action drop"
+    base.run("a", *words.split())
+    [found] = other(base, *BASE)
+    assert isinstance(found, Foreign) and "clsact" in found.what
+
+
 @pytest.mark.needs("iptables")
 def test_rules_are_read_back(base: Lab) -> None:
     base.make(RULES)

@@ -90,7 +90,7 @@ def test_a_lab_is_not_made_twice(paths: Paths, up: bool, words: str) -> None:
         state.mark_up(paths)
     with pytest.raises(StateError, match=f"lab demo {words}") as caught:
         create(paths, Plan("demo", ()))
-    assert caught.value.hint == "labctl down demo"
+    assert caught.value.hint == "labctl apply FILE, or labctl down demo"
     assert state.load(paths).plan == PLAN
 
 
