@@ -16,13 +16,14 @@ from ipaddress import IPv4Address
 from labctl.claims.certainty import unplaced
 from labctl.claims.controls import besides
 from labctl.claims.expectations import Change, Check, Drill
+from labctl.claims.hints import hinted
 from labctl.claims.refusals import refuse_checks, refuse_unplaced
 from labctl.claims.resolve import Resolver
 from labctl.claims.resolve_drills import DrillResolver
 from labctl.description.checks import EditSpec
 from labctl.description.document import Document, parse
 from labctl.description.drills import ChangeSpec, DrillSpec
-from labctl.description.edit import culprit, edited, words
+from labctl.description.edit import added_twice, culprit, edited, words
 from labctl.description.faults import Fault, Path, refused
 from labctl.description.resources import Resources
 from labctl.description.sources import Fetch, nothing_more, packed, read_tree
@@ -112,7 +113,7 @@ class _Description:
         nets = {each.id: edits[each.id].net for each in document.checks if each.with_ and each.id in edits}
         self._refuse_unplaced(usual, nets, edits, claims)
         if document.reading.faults:
-            raise refused(self.tree.source, self._causes())
+            raise refused(self.tree.source, hinted(self._causes(), usual.net))
         net = usual.net
         then = {word: Resolver(each, edits.get(word, usual).net, scale).checks() for word, each in claims.items()}
         streams = DrillResolver(document, net, usual.plan, scale)
@@ -196,17 +197,19 @@ class _Description:
 
     def _edited(self, at: Path, edit: EditSpec, usual: _Edited) -> _Edited | None:
         """The lab under an edit, which must be as sound as the description itself before anything is created."""
-        try:
-            tree = edited(self.tree, edit)
-        except Refused as refusal:
+        refusals: list[Refused] = []
+        tree = edited(self.tree, edit, refusals)
+        for refusal in refusals:
             self.fault((*at, *(refusal.path or ())), refusal.rule, refusal.hint)
-            return None
         made = self._lab(tree)
         broken = unlike(made.faults, usual.faults)
         for each in broken:
-            rule = f"breaks a rule at {each.path}: {each.rule}"
-            self.fault((*at, *culprit(edit, each.path)), rule, each.hint, each.value)
-        if broken:
+            part = culprit(edit, each.path)
+            if twice := added_twice(self.tree, edit, part):
+                self.fault((*at, *part), twice.rule, twice.hint)
+            elif part or not refusals:  # what was refused may be what is missing elsewhere
+                self.fault((*at, *part), f"breaks a rule at {each.path}: {each.rule}", each.hint, each.value)
+        if broken or refusals:
             return None
         same = (made.plan, _stubs(made.net)) == (usual.plan, _stubs(usual.net))
         if same and not usual.missing and (edit.set or edit.add or edit.remove):

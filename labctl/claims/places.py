@@ -43,6 +43,11 @@ class Places:
             *(end.inner.ip for end in net.gre_ends if end.node == node),
         )
 
+    def translated(self, node: str = "") -> tuple[IPv4Address, ...]:
+        """The addresses at which `node`, or any, stands for a service: packets to them are translated (DNAT)."""
+        rules = (each.words for each in self.net.rules if "DNAT" in each.words and node in ("", each.node))
+        return tuple(IPv4Address(words[words.index("-d") + 1]) for words in rules if "-d" in words)
+
     def spis(self, connection: str) -> tuple[int, ...]:
         """The SPIs of an IPsec connection in both directions: its first ones, and those that a rekeying gives it."""
         first = next(esp.spis for esp in self.net.esps if esp.name == device_name(connection))

@@ -8,9 +8,10 @@ from labctl.claims.controls import Beside, besides, refuse_distant, refuse_uncon
 from labctl.claims.fitting import kind_of, refuse_blind, refuse_misfits
 from labctl.claims.places import SILENT_HOP, Places, address_of, is_domain
 from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
-from labctl.claims.refusals_streams import refuse_streams
+from labctl.claims.refusals_streams import refuse_streams, refuse_translated
 from labctl.description.actions import (
     ActionSpec,
+    DnsFailSpec,
     DnsSpec,
     HttpSpec,
     InjectSpec,
@@ -55,6 +56,8 @@ def _refuse_check(document: Document, where: Path, check: CheckSpec) -> None:
         part = "see" if isinstance(check.expect, OkSpec) else "silent"
         if not getattr(check, part):
             fault(where, f"nobody answers a forged packet: `{part}` must say where it counts", value="")
+    if check.path and check.path[0] != check.from_ and check.from_ in document.names:
+        fault((*where, "path", 0), f"the way begins with its sender, {check.from_}")
     for i, node in enumerate(check.path):
         if node in check.path[:i]:
             fault((*where, "path", i), "stands there already: it counts when a node first saw the probe")
@@ -85,8 +88,11 @@ def refuse_unplaced(
     for i, check in document.numbered_checks():
         _refuse_unnamed(document, nets.get(check.id, net), ("checks", i), check)
         _refuse_elsewhere(document, nets.get(check.id, net), ("checks", i), check)
+        _refuse_server(document, nets.get(check.id, net), ("checks", i), check)
+        _refuse_ambiguous(document, nets.get(check.id, net), ("checks", i), check)
         refuse_distant(document, ("checks", i), claims[check.id], {**(beside or {}), **claims})
     refuse_misplaced(document, net)
+    refuse_translated(document, net)
 
 
 def _net_at(document: Document, path: Path, net: Network, changed: Mapping[str, Network]) -> Network:
@@ -126,6 +132,24 @@ def _refuse_unnamed(document: Document, net: Network, where: Path, check: CheckS
         document.reading.fault(at, f"{check.from_} has no resolver to ask for a domain name; write an address")
     elif isinstance(check.expect, OkSpec) and do.to not in known:
         document.reading.fault(at, "no private DNS zone has this name", did_you_mean(do.to, known))
+
+
+def _refuse_server(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
+    """Whatever a DNS server says, there must be one who says it."""
+    do = check.do
+    known = [address for addresses in net.resolvers.values() for address in addresses]
+    if isinstance(do, DnsSpec) and isinstance(check.expect, (OkSpec, DnsFailSpec)) and do.server not in known:
+        hint = f"they are at {', '.join(map(str, known))}" if known else "the lab has none"
+        document.reading.fault((*where, "do", "dns", "server"), "no DNS server of the lab has this address", hint)
+
+
+def _refuse_ambiguous(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
+    """A gateway that stands for a service at several addresses is called by none of them."""
+    if isinstance(check.do, (DnsSpec, InjectSpec)) or check.do.to not in net.nodes:
+        return
+    if len(own := Places(net).translated(check.do.to)) > 1:
+        rule, hint = "has several addresses", f"write one of them: {', '.join(map(str, own))}"
+        document.reading.fault((*where, "do", kind_of(check.do), "to"), rule, hint)
 
 
 def _refuse_elsewhere(document: Document, net: Network, where: Path, check: CheckSpec) -> None:

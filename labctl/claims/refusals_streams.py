@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from labctl.claims.places import is_domain
+from labctl.claims.places import Places, address_of, is_domain
 from labctl.description.actions import DnsSpec, InjectSpec, OkSpec
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
 from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.faults import Path
+from labctl.model.network import Network
 
 
 def refuse_streams(document: Document) -> None:
@@ -18,6 +19,26 @@ def refuse_streams(document: Document) -> None:
     for i, change in document.numbered_changes():
         _refuse_reach(document, ("changes", i), change)
         _refuse_traffic(document, ("changes", i, "during"), change.during)
+
+
+def refuse_translated(document: Document, net: Network) -> None:
+    """Report streams to an address that a gateway translates: their packets are answered by a program of the far end
+    itself, at a port of its own, which no gateway passes on.
+    """
+    there = Places(net).translated()
+    streams = [(("drills", i), drill.during) for i, drill in document.numbered_drills()]
+    streams += [(("changes", i), change.during) for i, change in document.numbered_changes()]
+    for where, word in streams:
+        check = _check(document, word)
+        if check is None or isinstance(check.do, (DnsSpec, InjectSpec)) or is_domain(check.do.to):
+            continue
+        if net.addresses.get(check.do.to, address_of(check.do.to)) in there:
+            rule = f"the check {check.id} goes to an endpoint gateway: no traffic can be streamed through one"
+            hint = (
+                "the numbered packets are answered by the far end itself, and an endpoint gateway passes on TCP to its "
+                "service alone; stream to the service's own address, or to another node on the same way"
+            )
+            document.reading.fault((*where, "during"), rule, hint)
 
 
 def _check(document: Document, word: str) -> CheckSpec | None:

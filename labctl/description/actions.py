@@ -235,6 +235,10 @@ class ServfailSpec(DnsFailSpec):
 
 
 ExpectSpec = OkSpec | FailSpec | TooBigSpec | SilenceSpec | DnsFailSpec
+_FAILING = (
+    "say in which way: refused, no_route, prohibited, too_big, filtered (nothing comes back); of DNS nxdomain, nodata, "
+    "servfail"
+)
 EXPECT: Type[ExpectSpec] = OneOf(
     {
         "ok": OkSpec,
@@ -248,6 +252,8 @@ EXPECT: Type[ExpectSpec] = OneOf(
         "servfail": ServfailSpec,
     },
     short={"too_big": "mtu"},
+    vague=dict.fromkeys(("fail", "fails", "failed", "failure", "error", "no", "false"), _FAILING)
+    | dict.fromkeys(("timeout", "drop", "dropped", "silence", "silent"), "nothing comes back: `filtered`"),
 )
 OUTCOMES: dict[
     type,

@@ -191,7 +191,12 @@ class ReachSpec(FeltSpec):
 
     example: ClassVar[str] = "{lost: 0, path_changes: 0, reach: 2s}"
 
-    reach: int | None = option(DURATION, "what `then` claims is true not later than this after the change", None)
+    reach: int | None = option(
+        DURATION,
+        "what `then` claims is true not later than this after the change; the time that a check itself takes counts "
+        "too (that nobody answers ARP is known after 3 s)",
+        None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

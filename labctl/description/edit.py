@@ -18,17 +18,21 @@ _SHORT = 48
 """Characters of a value that is told in words; of a longer one only the path is."""
 
 
-def edited(tree: Tree, change: EditSpec) -> Tree:
+def edited(tree: Tree, change: EditSpec, refusals: list[Refused] | None = None) -> Tree:
     """The tree after `change`: what it sets first, then what it adds, then what it removes.
 
-    Refused where a path leads nowhere (nothing to remove, no such resource), or where what is added is there already.
+    Refused where a path leads nowhere (nothing to remove, no such resource), or where what is added is there already;
+    with a list of `refusals` these are kept there, and the rest of the edit is made.
     """
     root: Node = tree.root
     for at, step in _steps(change):
         try:
             root = step(root)
         except Refused as refusal:
-            raise Refused(refusal.rule, refusal.hint, at) from None
+            refused = Refused(refusal.rule, refusal.hint, at)
+            if refusals is None:
+                raise refused from None
+            refusals.append(refused)
     assert isinstance(root, Mapping)
     return replace(tree, root=root)
 
@@ -47,6 +51,16 @@ def culprit(change: EditSpec, path: str) -> Path:
             if f"{path}.".startswith((f"resources.{key}.", f"resources.{key}[")):
                 return part, key
     return ()
+
+
+def added_twice(tree: Tree, change: EditSpec, part: Path) -> Refused | None:
+    """Why what an edit adds at `part` of itself is refused where a single value is there already, if that is so."""
+    if part[:1] != ("add",):
+        return None
+    there, new = _at(tree.root, _parts(str(part[1]))), change.add[str(part[1])]
+    if isinstance(there, Scalar) and isinstance(new, Scalar):
+        return Refused("is there already", "`set` puts another value in its place")
+    return None
 
 
 def _steps(change: EditSpec) -> Iterator[tuple[Path, Callable[[Node], Node]]]:

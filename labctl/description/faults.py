@@ -109,10 +109,17 @@ def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """A hint with the nearest known word, or ""."""
+    near = near_to(word, known)
+    return f"did you mean `{near}`?" if near else ""
+
+
+def near_to(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The nearest known word, in whatever case, or ""."""
     if len(known) > MANY:  # comparing them all in earnest would take long
         known = nlargest(MANY, known, key=lambda each: len(commonprefix((word, each))) - abs(len(word) - len(each)))
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else ""
+    lower = {each.lower(): each for each in reversed(known)}
+    close = get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    return lower[close[0]] if close else ""
 
 
 def in_order(faults: Iterable[Fault], source: str) -> list[Fault]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from labctl.description.broken import Broken, broken
 from labctl.description.faults import MOST, Fault, Mark, Path, Place, located, refused, written
 from labctl.description.tree import At, Mapping, Node, Scalar, Sequence, Tree, mark_of, words_of
 
@@ -97,6 +98,10 @@ class Reader:
         self.refuse(mark, (), rule, hint, value)
         return refused(self.main, self.faults)
 
+    def _not_yaml(self, said: Broken) -> Exception:
+        self.refuse(said.mark, (), said.rule, said.hint, said.value, said.other)
+        return refused(self.main, self.faults)
+
     def _decoded(self, data: bytes) -> str:
         if len(data) > MAX_BYTES:
             raise self._stop(Mark(1, 1), "", f"a description has at most {MAX_BYTES} bytes")
@@ -132,7 +137,7 @@ class Reader:
                 raise self._stop(mark_of(more.start_mark), "", "a second document begins: a file describes one lab")
             return root
         except yaml.YAMLError as error:
-            raise self._stop(*_yaml_fault(error, text)) from None
+            raise self._not_yaml(broken(error, text)) from None
         finally:
             loader.dispose()
 
@@ -237,19 +242,3 @@ def _is_null(event: Any) -> bool:
 
 def _encoding(data: bytes) -> str:
     return "this looks like UTF-16: save the file as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-
-
-def _yaml_fault(error: yaml.YAMLError, text: str) -> tuple[Mark, str, str, str]:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    place = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
-    written = text.rstrip()
-    if mark and mark.index >= len(written):  # the end of the file: shown behind what stands last
-        place = Mark(written.count("\n") + 1, len(written) - written.rfind("\n"))
-    if mark and text[mark.index : mark.index + 1] == "\t":
-        return place, "", "not YAML: a tab", "indent with spaces"
-    problem = getattr(error, "problem", None) or "cannot be read"
-    context = getattr(error, "context", None)
-    hint = ""
-    if mark and "${" in text[: mark.index].rpartition("\n")[2] + text[mark.index :].partition("\n")[0]:
-        hint = 'between brackets or braces a variable stands in quotes: "${name}"'
-    return place, "", f"not YAML: {problem}" + (f", {context}" if context else ""), hint

@@ -7,7 +7,7 @@ import inspect
 from dataclasses import MISSING
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
-from labctl.description.faults import Path, did_you_mean, nearest
+from labctl.description.faults import Path, did_you_mean, near_to, nearest
 from labctl.description.schema import Definitions, Schema, either, one_field, one_of_words, record
 from labctl.description.tree import Mapping, Node, Scalar
 from labctl.description.types import Incomplete, Reading, Refused, Type, refuse_unknown, shown
@@ -139,9 +139,10 @@ class RecordOf(Generic[T]):
         if not isinstance(node, Mapping):
             raise Refused(f"expected {self.says}")
         before = len(reading.faults)
+        meant: set[str] = set()
         if not node.entries.keys() <= _words(self.of, self.also):
-            self._refuse_unknown(node, path, reading)
-        values = self._values(node, path, reading)
+            meant = self._refuse_unknown(node, path, reading)
+        values = self._values(node, path, reading, meant)
         if self.lenient:
             whole = all(each.name in values for each in fields(self.of) if each.required)
         else:
@@ -150,23 +151,32 @@ class RecordOf(Generic[T]):
             raise Incomplete
         return self.of(**values)
 
-    def _refuse_unknown(self, node: Mapping, path: Path, reading: Reading) -> None:
-        keys = self.keys()
+    def _refuse_unknown(self, node: Mapping, path: Path, reading: Reading) -> set[str]:
+        """Record a fault for each unknown field; the fields that they are meant to be."""
+        keys, meant = self.keys(), set()
         for name in node.entries:
             if name not in keys and name not in self.also:
                 never: dict[str, str] = getattr(self.of, "never", {})
                 other = _OTHERS.get(name)
                 known = f"here it is called `{other}`" if other in keys else did_you_mean(name, keys)
-                hint = never.get(name) or (known if keys else "nothing is to be said here")
-                reading.fault((*path, name), "unknown field", hint, value="")
+                if name not in never:
+                    meant.add(other if other in keys else near_to(name, keys))
+                hint, value = never.get(name) or (known if keys else "nothing is to be said here"), ""
+                if (head := name.partition(":")[0]) != name and head in keys:
+                    hint, value = "a space after the colon?", name
+                    meant.add(head)
+                reading.fault((*path, name), "unknown field", hint, value)
+        return meant
 
-    def _values(self, node: Mapping, path: Path, reading: Reading) -> dict[str, Any]:
+    def _values(self, node: Mapping, path: Path, reading: Reading, meant: set[str]) -> dict[str, Any]:
+        """The fields that can be read. One that is missing is a fault, unless an unknown one is `meant` to be it."""
         values = {}
+        none: dict[str, str] = getattr(self.of, "none", {})
         for name, key, kind, required, *_ in fields(self.of):
             child = node.entries.get(key)
             if child is None:
-                if required:
-                    reading.fault(path, f"field `{key}` is missing: {kind.says}", value="")
+                if required and key not in meant:
+                    reading.fault(path, f"field `{key}` is missing: {kind.says}", none.get(key, ""), value="")
                 continue
             at = (*path, key)
             try:
@@ -183,11 +193,13 @@ class OneOf(Generic[T]):
     """A mapping with exactly one key, which names the record that follows: `{tcp: {to: ecs1, port: 80}}`.
 
     A record whose fields all have defaults may also be written as the bare word (`ok`); one in `short` may be written
-    with a single value in place of its mapping (`too_big: 1300`), read into its field of that name.
+    with a single value in place of its mapping (`too_big: 1300`), read into its field of that name. `vague` has hints
+    for words that people are likely to write instead of one.
     """
 
     records: dict[str, type[Any]]
     short: dict[str, str] = dataclasses.field(default_factory=dict)
+    vague: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def says(self) -> str:
@@ -226,7 +238,8 @@ class OneOf(Generic[T]):
 
     def _record(self, name: str, value: Node, path: Path, reading: Reading) -> T:
         if name not in self.records:
-            reading.fault(path, f"expected {self.says}", nearest(name, list(self.records)), name)
+            hint = self.vague.get(name.lower()) or nearest(name, list(self.records))
+            reading.fault(path, f"expected {self.says}", hint, name)
             raise Incomplete
         record: T = RecordOf(self.records[name]).read(value, path, reading)
         return record

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from labctl.description.faults import MOST, Fault, Path, did_you_mean, refused
+from labctl.description.faults import MOST, Fault, Path, did_you_mean, near_to, refused
 from labctl.description.record import RecordOf
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar, Sequence, Tree
@@ -122,7 +122,7 @@ class _Reader:
         path: Path = ("resources", name)
         try:
             NAME.read(Scalar(name, body.at), path, reading)
-            return _record(self._kind(body, path)).read(body, path, reading)
+            return _record(self._kind(body, path, reading)).read(body, path, reading)
         except Incomplete:
             pass
         except Refused as refusal:
@@ -130,10 +130,15 @@ class _Reader:
             reading.fault(refusal.path or path, refusal.rule, refusal.hint, value)
         return None
 
-    def _kind(self, body: Node, path: Path) -> type[Written]:
+    def _kind(self, body: Node, path: Path, reading: Reading) -> type[Written]:
         if not isinstance(body, MappingNode):
             raise Refused("a resource is a mapping with a `kind`")
         word = body.entries.get("kind")
+        for key in body.entries if word is None else ():
+            if near_to(key.partition(":")[0], ("kind",)):
+                hint = "a space after the colon?" if ":" in key else "did you mean `kind`?"
+                reading.fault((*path, key), "unknown field", hint, value=key if ":" in key else "")
+                raise Incomplete
         if not isinstance(word, Scalar) or word.empty:
             raise Refused("field `kind` is missing", f"one of {', '.join(self.kinds)}", (*path, "kind"))
         if word.unknown:

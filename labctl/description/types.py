@@ -107,6 +107,8 @@ def shown(kind: Type[object], value: object) -> str:
 
 
 def _word(node: Node, kind: Type[object]) -> str:
+    if isinstance(node, Items) and isinstance(kind, Word) and kind.single:
+        raise Refused(kind.single, f"expected {kind.says}, found a list")
     if not isinstance(node, Scalar):
         shape = "a mapping" if isinstance(node, Mapping) else "a list"
         raise Refused(f"expected {kind.says}, found {shape}")
@@ -127,7 +129,7 @@ class Word(Generic[T]):
     """A scalar that `parse` turns into a value; ValueError (its text is the rule) where it cannot.
 
     `pattern` matches every text that it can take (""  any), `bounds` hold every whole number; `like` is an example of
-    one, `about` says more of how it is written, and `show` writes a value.
+    one, `about` says more of how it is written, `show` writes a value, and `single` is the rule that a list breaks.
     """
 
     says: str
@@ -137,6 +139,7 @@ class Word(Generic[T]):
     about: str = ""
     show: Callable[[Any], str] = str
     bounds: tuple[int, int] | None = None
+    single: str = ""
 
     def takes(self, text: str) -> bool:
         """Whether `text` is one."""
@@ -227,11 +230,14 @@ class ListOf(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class MapOf(Generic[K, T]):
-    """A mapping to values of one type; `key` reads what each is found by: a reference, a plain name, a prefix."""
+    """A mapping to values of one type; `key` reads what each is found by: a reference, a plain name, a prefix. People
+    call them `keys`, and one of them `one` ("": what its type says).
+    """
 
     key: Type[K]
     value: Type[T]
     keys: str = "names"
+    one: str = ""
 
     @property
     def says(self) -> str:

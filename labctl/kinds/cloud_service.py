@@ -41,6 +41,8 @@ kms:
   fqdn: kms.private.us-south.example.com
   address: 166.9.20.10
   ports: [tcp/443]
+  public: {inet: 198.51.100.5}
+inet: {kind: internet, prefixes: [198.51.100.0/24]}
 """
 
     on: str = option(Ref(("backbone",)), "the backbone that it is on")
@@ -51,7 +53,9 @@ kms:
     )
     ports: tuple[tuple[str, int], ...] = option(Servers(least=1), "ports at which it serves")
     public: dict[str, IPv4Address] = option(
-        MapOf(Ref(("internet",)), ADDRESS), "its public address, for each internet that it is on", {}
+        MapOf(Ref(("internet",)), ADDRESS),
+        "its public address, for each internet that it is on; its side to isp1 is then called kms.isp1",
+        {},
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ private endpoint gateways").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import ClassVar
 
@@ -22,6 +22,8 @@ from labctl.kinds.vpc import Vpc
 from labctl.model.network import device_name, host_prefix
 from labctl.model.services import Record, Zone
 
+RESERVED = replace(ADDRESS, single="one reserved address per zone and gateway")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointGateway:
@@ -33,15 +35,18 @@ class EndpointGateway:
     group: ClassVar[str] = "Private endpoints"
     becomes: ClassVar[str] = (
         "A node plugged into the subnet of each reserved address, with a link to the backbone. TCP to a reserved "
-        "address becomes TCP to the service (DNAT), which sees the reserved address as its client (SNAT); INPUT and "
-        "FORWARD drop everything else, so a ping gets no answer. Each private_dns on the backbone gets a zone named "
-        "as the service, seen by this VPC alone, with an A record of 60 s for each reserved address; without any "
-        "address the answer is empty (nodata)."
+        "address, at whatever port, becomes TCP to the service at that port (DNAT), which sees the reserved address as "
+        "its client (SNAT); INPUT and FORWARD drop everything else, so a ping gets no answer. A client in a subnet of "
+        "a reserved address is answered right there; any other is answered through the subnet of the first address "
+        "of `ips` (the default route), whichever address it called. Each private_dns on the backbone gets a zone "
+        "named as the service, seen by this VPC alone, with an A record of 60 s for each reserved address in the "
+        "order of `ips`; without any address the answer is empty (nodata)."
     )
     cites: ClassVar[tuple[str, ...]] = (
         "IBM Cloud Docs, VPC: About virtual private endpoint gateways",
         "IBM Cloud Docs, VPC: Binding and unbinding a reserved IP address",
     )
+    none: ClassVar[dict[str, str]] = {"ips": "`ips: {}` for none yet"}
     example: ClassVar[str] = """\
 bb: {kind: backbone, provider: ibm}
 pdns: {kind: private_dns, on: bb, addresses: [161.26.0.7]}
@@ -57,7 +62,8 @@ vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
     vpc: str = option(Ref(("vpc",)), "the VPC that it serves; it must be on the service's backbone")
     target: str = option(Ref(("cloud_service",)), "the one service instance that it leads to")
     ips: dict[str, IPv4Address] = option(
-        MapOf(NAME, ADDRESS), "zones of the VPC, each with the reserved address in one of its subnets; {} for none yet"
+        MapOf(NAME, RESERVED, "zones", "zone"),
+        "zones of the VPC, each with the reserved address in one of its subnets; {} for none yet",
     )
 
     def names(self, me: str) -> dict[str, tuple[str, ...]]:

@@ -74,12 +74,16 @@ def _no_field(rest: list[str], topic: Topic) -> Unknown:
     return Unknown(rule, nearest(rest[-1], words) or f"it has {', '.join(words) or 'nothing of its own'}")
 
 
-def _nothing(word: str, topics: Mapping[str, Topic]) -> Unknown:
+def _nothing(word: str, topics: Mapping[str, Topic]) -> Found | Unknown:
+    """A word that is no topic: the one field of this name, or what else may be meant."""
     last = word.rpartition(".")[2]
-    places = [f"{topic.word}.{each.path}" for topic in topics.values() for each in topic.fields]
-    fitting = [place for place in places if place.rpartition(".")[2] == last][:6]
+    entries = [(topic, each) for topic in topics.values() for each in topic.fields]
+    fitting = [(topic, each) for topic, each in entries if each.path.rpartition(".")[2] == last]
+    if len(fitting) == 1 and word == last:
+        return Found(*fitting[0])
     if fitting:
-        return Unknown(f"`{word}` is no topic of its own", f"a field: {', '.join(fitting)}")
+        places = [f"{topic.word}.{each.path}" for topic, each in fitting[:6]]
+        return Unknown(f"`{word}` is no topic of its own", f"a field: {', '.join(places)}")
     known = [*topics, *OTHER_WORDS, *(name.rpartition(".")[2] for name in topics)]
     return Unknown(f"there is nothing called `{word}`", nearest(last, known) or "`labctl explain` lists everything")
 
@@ -115,6 +119,7 @@ def lines(found: Found) -> Iterator[str]:
     if topic.names:
         yield from ("", "Names that it brings, for others to refer to; here those of the example")
         yield from (f"  {name}: {', '.join(uses)}" for name, uses in topic.names.items())
+        yield from _wrapped(topic.without_sides, "  ")
     if topic.becomes:
         yield from ("", "What it becomes")
         yield from _wrapped(topic.becomes, "  ")

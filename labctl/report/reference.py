@@ -58,6 +58,8 @@ def _topic(topic: Topic) -> Iterator[str]:
     if topic.names:
         names = (f"`{name}` ({', '.join(uses)})" for name, uses in topic.names.items())
         yield f"Names that it brings, for others to refer to; here those of the example: {', '.join(names)}.\n"
+    if topic.without_sides:
+        yield f"{topic.without_sides}\n"
     if topic.becomes:
         yield f"*In the kernel:* {topic.becomes}\n"
     if topic.cites:

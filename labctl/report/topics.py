@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from labctl.description.faults import a
 from labctl.description.head import LabSpec
 from labctl.description.record import Field, OneOf, RecordOf, about, fields
 from labctl.description.resources import read_resources
@@ -23,6 +24,10 @@ from labctl.kinds.registry import ALIASES, KINDS, PROVIDERS
 CLAIMS = ("checks", "drills", "changes")
 GROUPS = ("Places", "In a cloud", "Private endpoints", "VPN", "Circuits and Power", "Plain networks")
 """The groups of kinds, in the order in which a reader wants them."""
+_WITHOUT = (
+    "Where a node has none: its name is all of its links for a capture (`on: NODE`), a fault names the subnet or link "
+    "that it is plugged into, and `one_way: {link: SUBNET, source: NODE}` what it alone sends."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,21 @@ class Topic:
     example: str = ""
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """Those of the names that are one side of a node."""
+        return tuple(name for name, uses in self.names.items() if "side" in uses)
+
+    @property
+    def without_sides(self) -> str:
+        """What to name instead, of a kind of node that has no sides with names and is no link itself; "" for others."""
+        node = next((name for name, uses in self.names.items() if "node" in uses and "link" not in uses), "")
+        return (
+            f"{node} has no sides with names; `labctl explain side` says what is named instead."
+            if node and not self.sides
+            else ""
+        )
+
+    @property
     def line(self) -> str:
         """What it is, in its first sentence."""
         return _first(self.about)
@@ -65,7 +85,8 @@ def _first(text: str) -> str:
 def every_topic() -> dict[str, Topic]:
     """Every topic by its word, in the order in which a reader wants them."""
     claims = _Claims()
-    topics = [claims.lab(), *map(_kind, sorted(KINDS.values(), key=_order)), *claims.topics(), *_forms()]
+    kinds = list(map(_kind, sorted(KINDS.values(), key=_order)))
+    topics = [claims.lab(), *kinds, *claims.topics(), _side(kinds), *_forms()]
     return {topic.word: topic for topic in topics}
 
 
@@ -83,8 +104,9 @@ def plain(kind: Type[Any]) -> str:
             return f"{says}, such as {like}" if like else says
         case ListOf(item=item) | Servers(item=item):
             return f"{plain(item)}; or a list of them"
-        case MapOf(key=key, value=value):
-            return f"a mapping from {'a name' if key is WORDS['name'] else key.says} to {plain(value)}"
+        case MapOf(key=key, value=value, one=one):
+            named = a(one) if one else "a name" if key is WORDS["name"] else key.says
+            return f"a mapping from {named} to {plain(value)}"
         case Raw(like=like):
             return plain(like) if like else "a value of that field"
         case RecordOf() | OneOf():
@@ -145,6 +167,16 @@ def whole(example: str) -> str:
     """The example of a kind as a whole lab."""
     lines = "".join(f"  {line}\n" for line in example.splitlines())
     return f"lab: example\nresources:\n{lines}"
+
+
+def _side(kinds: list[Topic]) -> Topic:
+    """What is no field and no kind, but brought by some of them."""
+    return Topic(
+        "side",
+        "Forms",
+        f"One side of a node: the one device by which it is on a network, written NODE.NETWORK. {_WITHOUT}",
+        choices={each.word: ", ".join(each.sides) for each in kinds if each.sides},
+    )
 
 
 def _names(kind: type[Kind]) -> dict[str, tuple[str, ...]]:

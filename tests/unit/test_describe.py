@@ -100,12 +100,12 @@ def test_every_sight_and_hop_has_a_tap(lab: Described) -> None:
 
 def test_names_become_addresses() -> None:
     found = lab(
-        VPN,
+        f"{VPN}bb: {{kind: backbone, provider: ibm}}\npdns: {{kind: private_dns, on: bb, addresses: [161.26.0.7]}}\n",
         "from: pc, do: {tcp: {to: ecs1, port: 8080, send: 1kB}}, expect: ok",
         "from: pc, do: {tcp: {to: 10.0.1.2, port: 1}}, expect: ok",
         "from: pc, do: {udp: {to: ecs1, port: 53}}, expect: ok",
         "from: pc, do: {ping: {to: ecs1, size: 100, df: true}}, expect: ok",
-        "from: pc, do: {dns: {server: 10.0.0.53, name: a.b, type: TXT, transport: tcp}}, expect: ok",
+        "from: pc, do: {dns: {server: 161.26.0.7, name: a.b, type: TXT, transport: tcp}}, expect: ok",
         "from: pc, do: {inject: {source: ecs1, to: pc, port: 80, via: 172.16.10.1}}, expect: ok, see: [{on: dc}]",
     )
     ecs1, pc = IPv4Address("10.0.1.10"), IPv4Address("172.16.10.10")
@@ -114,7 +114,7 @@ def test_names_become_addresses() -> None:
         Tcp(1, IPv4Address("10.0.1.2")),
         Udp(ecs1, 53),
         Ping(ecs1, 100, True),
-        Dns(IPv4Address("10.0.0.53"), "a.b", "TXT", "tcp"),
+        Dns(IPv4Address("161.26.0.7"), "a.b", "TXT", "tcp"),
         Inject(ecs1, pc, 80, IPv4Address("172.16.10.1")),
     ]
 
@@ -154,11 +154,12 @@ def test_the_addresses_of_a_node_include_wires_tunnels_and_its_loopback() -> Non
 
 
 def test_a_link_is_tapped_where_frames_enter_it_and_a_node_on_all_its_devices() -> None:
-    row = "from: pc, do: {ping: {to: ecs1}}, expect: ok, see: [{on: vpc1.app}, {on: gw.isp1}], path: [gw]"
+    row = "from: pc, do: {ping: {to: ecs1}}, expect: ok, see: [{on: vpc1.app}, {on: gw.isp1}], path: [pc, gw]"
     [check] = lab(VPN, row).checks
     assert set(check.taps) == {
         *(Tap("vpc1.app", "vpc1.app", port, "in") for port in ("vpc1", "ecs1", "gw")),
         Tap("gw.isp1", "isp1.0", "gw", "both"),
+        Tap("path pc", "pc", "dc", "both"),
         *(Tap("path gw", "gw", device, "both") for device in ("vpc1-app", "isp1-0", "isp2-0", "t1", "t2")),
     }
 
@@ -450,7 +451,7 @@ def test_checks_that_were_read_are_judged_beside_one_that_was_not() -> None:
         changes="{id: X1, during: C1, set: {t1.weight: 100}, bounds: {lost: 0}}",
     )
     assert [line.split(": ")[1].split(" ")[0] for line in told.splitlines()] == [
-        "checks[0].do.ping", "checks[0].do.ping.two", "checks[1].do.ping.to", "drills[0].fault.zone_off.zone",
+        "checks[0].do.ping.two", "checks[1].do.ping.to", "drills[0].fault.zone_off.zone",
         "changes[0]",
     ]  # fmt: skip
 

@@ -128,7 +128,7 @@ def test_a_word_is_found_as_people_say_it(word: str, topic: str, field: str) -> 
         ("vpc.subnet", "`vpc` has no `subnet`", "did you mean `subnets`?"),
         ("checks.do.tpc", "`checks.do` has no `tpc`", "did you mean `tcp`?"),
         ("bounds", "`bounds` means several things", "one of drills.bounds, changes.bounds"),
-        ("byoip", "`byoip` is no topic of its own", "a field: power_workspace.subnets.NAME.byoip"),
+        ("during", "`during` is no topic of its own", "a field: drills.during, changes.during"),
         ("qqq", "there is nothing called `qqq`", "`labctl explain` lists everything"),
         ("", "there is nothing called ``", "`labctl explain` lists everything"),
         (".", "there is nothing called `.`", "`labctl explain` lists everything"),
@@ -219,3 +219,31 @@ def test_an_unknown_word_is_a_fault_of_the_command_line() -> None:
     with pytest.raises(UsageError) as refused:
         explain("vpcs", as_json=False, markdown=False)
     assert (refused.value.exit_code, refused.value.hint) == (2, "did you mean `vpc`?")
+
+
+# -- words that are no topic of their own
+
+
+@pytest.mark.parametrize(
+    ("word", "topic", "path"),
+    [
+        ("include", "lab", "include"),
+        ("variables", "lab", "variables"),
+        ("reach", "changes.bounds", "reach"),
+        ("byoip", "power_workspace", "subnets.NAME.byoip"),
+    ],
+)
+def test_a_word_that_is_the_name_of_one_field_alone_is_that_field(word: str, topic: str, path: str) -> None:
+    found = find(word, TOPICS)
+    assert isinstance(found, Found)
+    assert found.entry is not None
+    assert (found.topic.word, found.entry.path) == (topic, path)
+
+
+def test_a_side_is_explained_and_a_node_without_any_says_so() -> None:
+    found = find("side", TOPICS)
+    assert isinstance(found, Found)
+    assert {"cloud_service", "customer_gateway", "gateway_appliance", "vpn_gateway"} == set(found.topic.choices)
+    assert "vpe has no sides" in "\n".join(lines(Found(TOPICS["endpoint_gateway"])))
+    assert "no sides" not in "\n".join(lines(Found(TOPICS["vpn_gateway"])))
+    assert "no sides" not in "\n".join(lines(Found(TOPICS["gre_tunnel"]))), "it is no node"

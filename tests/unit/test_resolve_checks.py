@@ -16,6 +16,8 @@ from labctl.model.tunnels import FRESH_SPI
 from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
 
 ECS1, PC, GW = IPv4Address("10.0.1.10"), IPv4Address("172.16.10.10"), IPv4Address("10.0.1.2")
+PDNS = IPv4Address("161.26.0.7")
+DNS = f"bb: {{kind: backbone, provider: ibm}}\npdns: {{kind: private_dns, on: bb, addresses: [{PDNS}]}}\n"
 
 
 def checks_of(resources: str, *rows: str, time_scale: int = 1) -> list[Check]:
@@ -30,14 +32,14 @@ def checks_of(resources: str, *rows: str, time_scale: int = 1) -> list[Check]:
 
 def check_of(do: str, expect: str = "ok", more: str = "", *, time_scale: int = 1) -> Check:
     rows = [f"{{id: P1, from: pc, do: {do}, expect: {expect}{more}}}"]
-    return checks_of(VPN, *rows, time_scale=time_scale)[0]
+    return checks_of(f"{VPN}{DNS}", *rows, time_scale=time_scale)[0]
 
 
 @pytest.mark.parametrize(
     ("do", "action"),
     [
-        ("{dns: {server: 10.0.1.10, name: a.b}}", Dns(ECS1, "a.b", "A", "udp")),
-        ("{dns: {server: 10.0.1.10, name: a.b, type: MX, transport: tcp}}", Dns(ECS1, "a.b", "MX", "tcp")),
+        ("{dns: {server: 161.26.0.7, name: a.b}}", Dns(PDNS, "a.b", "A", "udp")),
+        ("{dns: {server: 161.26.0.7, name: a.b, type: MX, transport: tcp}}", Dns(PDNS, "a.b", "MX", "tcp")),
         ("{tcp: {to: ecs1, port: 80, send: 1MB}}", Tcp(80, ECS1, send=1_000_000)),
         ("{udp: {to: 10.0.1.10, port: 53}}", Udp(ECS1, 53)),
         ("{ping: {to: ecs1, size: 1472, df: true}}", Ping(ECS1, 1472, True)),
@@ -105,7 +107,7 @@ def test_silence_has_its_time() -> None:
 @pytest.mark.parametrize(
     ("do", "ok", "expected"),
     [
-        ("{dns: {server: 10.0.1.10, name: a.b}}", "answers: [1.2.3.4, 1.2.3.5], order: any, authoritative: true",
+        ("{dns: {server: 161.26.0.7, name: a.b}}", "answers: [1.2.3.4, 1.2.3.5], order: any, authoritative: true",
          Expected("ok", ("1.2.3.4", "1.2.3.5"), True, True)),
         ("{tcp: {to: ecs1, port: 80}}", "source: pc, server: ecs1, mss: 1260",
          Expected("ok", source=PC, server="ecs1", mss=1260)),
