@@ -57,6 +57,13 @@ def _carry_out(words: list[str]) -> None:
             from labctl.cli import inside
 
             inside.become(name, node, [program, *further])
+        case ["inspect", name, "--drift"] if name[:1] not in ("", "-"):
+            from labctl.cli import guests
+
+            guests.pass_on(name)
+            from labctl.cli import looking
+
+            sys.exit(looking.inspect_drift(name, as_json=False))
         case ["list"]:
             from labctl.cli import looking
 
