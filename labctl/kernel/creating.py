@@ -20,6 +20,7 @@ from labctl.kernel.nodes import Nodes
 from labctl.kernel.nursery import Nursery
 from labctl.kernel.paths import Paths
 from labctl.kernel.words import describe
+from labctl.plan.indices import index
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -168,14 +169,14 @@ class Creating:
                 there = self._index(item.namespace, item.device)
                 self._lane(item.namespace).send(neighbours.neighbour(item, there))
             case Route():
-                index = None if item.device is None else self._index(item.namespace, item.device)
-                self._lane(item.namespace).send(routes.route(item, index))
+                out = None if item.device is None else self._index(item.namespace, item.device)
+                self._lane(item.namespace).send(routes.route(item, out))
             case Veth():
                 self._add_link(item)
             case Namespace():
                 self._lane(item.name).send(links.loopback(item))
             case Bridge():
-                self._nodes.indexes(item.namespace)[item.name] = links.index(item)
+                self._nodes.indexes(item.namespace)[item.name] = index(item)
                 self._lane(item.namespace).bridges.append(links.bridge(item))
             case Gre():
                 self._add_tunnel(item, links.gre(item))
@@ -205,10 +206,10 @@ class Creating:
             lane.ends.append((item, end.name))
         self._lane(item.b.namespace).send(links.attach(item, item.b, self._master(item.b)))
         for end in (item.a, item.b):
-            self._nodes.indexes(end.namespace)[end.name] = links.index(end)
+            self._nodes.indexes(end.namespace)[end.name] = index(end)
 
     def _add_tunnel(self, item: Tunnel, message: Message) -> None:
-        self._nodes.indexes(item.namespace)[item.name] = links.index(item)
+        self._nodes.indexes(item.namespace)[item.name] = index(item)
         lane = self._lane(item.namespace)
         lane.send(message)
         lane.work.append(item)

@@ -20,9 +20,9 @@ from labctl.kernel import links, routes, shaping
 from labctl.kernel.netlink import Message
 from labctl.kernel.nodes import Nodes
 from labctl.kernel.paths import Paths
-from labctl.kernel.words import shapes
 from labctl.plan.faults import Blackhole, Degrade, Drop, Flap, LinkDown, Port, Proto
 from labctl.plan.objects import Shaper
+from labctl.plan.qdiscs import qdiscs
 
 WireFault = LinkDown | Flap | Blackhole | Degrade
 
@@ -224,7 +224,7 @@ def _recover(nodes: Nodes, fault: Degrade) -> Instant:
 
 def _calm(nodes: Nodes, worse: Shaper, usual: Shaper | None) -> None:
     """From now on everything is as usual, except that the netem of `worse` may stay, without effect."""
-    stays = usual is not None and "netem" in shapes(usual)
+    stays = usual is not None and "netem" in qdiscs(usual)
     index = _device(nodes, worse.namespace, worse.device)
     messages = shaping.shape(usual, index) if usual and stays else (shaping.calm(worse, index),)
     nodes[worse.namespace].route.send(messages)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import struct
-import zlib
 from typing import Literal
 
 from labctl.kernel.netlink import CREATE, EXCL, Message, attribute, nested, text, u32
 from labctl.kernel.words import describe
+from labctl.plan.indices import index
 from labctl.plan.objects import Bridge, End, Gre, KernelObject, Namespace, Veth, XfrmInterface
 
 _RTM_NEWLINK, _RTM_DELLINK = 16, 17
@@ -36,19 +36,6 @@ FALLBACKS = frozenset(
     {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip_vti0", "ip6tnl0", "ip6gre0", "ip6gretap0", "ip6_vti0"}
 )
 """Devices that the kernel makes by itself, in every namespace, when a tunnel's module is loaded."""
-
-
-def index(item: Bridge | Gre | XfrmInterface | End) -> int:
-    """The interface index that a device is given, so that nobody has to ask for it.
-
-    Of a link's ends no two have the same: the kernel announces a loss of carrier at once only where they differ
-    (linkwatch_urgent_event, net/core/link_watch.c), and indices that it chooses itself, 2 and 2, are often equal. It
-    takes the peer's only where the first end has one, too (veth_newlink, drivers/net/veth.c). Other devices have no
-    address of their own, and their names differ in a namespace.
-    """
-    if isinstance(item, End):
-        return 1 << 30 | int(item.mac.replace(":", ""), 16) & (1 << 30) - 1
-    return 1 << 29 | zlib.crc32(item.name.encode()) & (1 << 29) - 1
 
 
 def loopback(item: Namespace) -> Message:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import assert_never
 
-from labctl.kernel import links
 from labctl.kernel.netlink import ROUTE, attributes
 from labctl.kernel.observe_known import Known, Link, Place
 from labctl.kernel.observe_links import Device, mac
+from labctl.plan.indices import index
 from labctl.plan.objects import Bridge, End, Foreign, Gre, KernelObject, Removal, Veth, XfrmInterface
 
 _DELLINK = 17
@@ -35,7 +35,7 @@ class Seen:
 def tunnel(namespace: str, device: Device, devices: Mapping[int, Device], asked: Sequence[Link]) -> KernelObject:
     """A device that is no veth: like one of `asked` in its kind, if any is; else something foreign."""
     for each in asked:
-        if _KINDS[type(each)] == device.kind and (isinstance(each, Veth) or device.index == links.index(each)):
+        if _KINDS[type(each)] == device.kind and (isinstance(each, Veth) or device.index == index(each)):
             match each:
                 case Bridge():
                     return Bridge(namespace, device.name, device.mtu, device.up)
@@ -73,7 +73,7 @@ def paired(ends: Sequence[Seen], known: Known) -> Iterator[tuple[KernelObject, V
 
 def _joined(a: Device, b: Device, asked: Veth) -> bool:
     """Whether the two are ends of one link, and the indices are those that labctl gives."""
-    indices = links.index(asked.a), links.index(asked.b)
+    indices = index(asked.a), index(asked.b)
     return (a.index, b.index) == indices and (a.link, b.link) == (b.index, a.index)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from labctl.kernel import shaping
 from labctl.kernel.netlink import DUMP, ROUTE, Message, attributes, text
 from labctl.plan.objects import Foreign, Removal, Shaper
+from labctl.plan.qdiscs import queue_bytes
 
 _DELQDISC, _GETQDISC = 37, 38
 _TCMSG = struct.Struct("=BxxxiIII")
@@ -144,4 +145,4 @@ def _tbf(options: bytes, late: Shape) -> Shape:
 def _wanted(item: Shaper) -> Shape:
     delay, jitter, loss = round(item.delay_ms * 1e6), round(item.jitter_ms * 1e6), shaping.loss_share(item)
     rate = item.rate_bit // 8
-    return Shape(delay, jitter, loss, rate, shaping.queue_bytes(item) if rate else 0)
+    return Shape(delay, jitter, loss, rate, queue_bytes(item) if rate else 0)

@@ -9,9 +9,9 @@ import errno
 import struct
 
 from labctl.kernel.netlink import CREATE, EXCL, REPLACE, Message, attribute, nested, text
-from labctl.kernel.words import shapes
 from labctl.plan.faults import Proto
 from labctl.plan.objects import Shaper
+from labctl.plan.qdiscs import NETEM_PACKETS, bucket_bytes, qdiscs, queue_bytes
 
 _NEWQDISC, _DELQDISC, _NEWTFILTER, _DELTFILTER = 36, 37, 44, 45
 _TCMSG = struct.Struct("=BxxxiIII")
@@ -21,12 +21,8 @@ _NETEM, _INSIDE, _TBF = 1 << 16, 2 << 16, 3 << 16
 _IN_NETEM = _NETEM | 1
 _TCA_KIND, _TCA_OPTIONS = 1, 2
 _NETEM_LATENCY64, _NETEM_JITTER64 = 10, 11
-# Packets that wait at once: enough for 100 ms of 1 Gbit/s in small packets, so that a delay never becomes a loss.
-_NETEM_LIMIT = 100_000
 _TBF_PARMS, _TBF_RATE64, _TBF_BURST = 1, 4, 6
-_ETHERNET, _FRAME_HEADER = 1, 18
-# What a circuit's buffer holds: 50 ms at its rate, and no less than a first flight of TCP (RFC 6928: ten segments).
-_QUEUE_MS, _QUEUE_FRAMES = 50, 10
+_ETHERNET = 1
 _U32_SEL, _U32_ACT = 5, 7
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
 _U32_TERMINAL = 1
@@ -48,7 +44,7 @@ def shape(item: Shaper, device: int) -> tuple[Message, ...]:
     is a token bucket, which nearly every kernel has, and not netem's: netem counts what is under way and what waits
     against one limit, so that a long line would have a long queue. The bucket holds 1 ms, or one frame.
     """
-    if shapes(item) == "tbf":
+    if qdiscs(item) == ("tbf",):
         return (_qdisc(item, device, _TBF, _ROOT, "tbf", _tbf(item)),)
     outer = _qdisc(item, device, _NETEM, _ROOT, "netem", _netem(item))
     if item.rate_bit:
@@ -66,7 +62,7 @@ def calm(item: Shaper, device: int) -> Message:
 
 def unshape(item: Shaper, device: int) -> Message:
     """Remove the shaper of a device; it may be gone already. What waits in it is lost."""
-    handle = _TBF if shapes(item) == "tbf" else _NETEM
+    handle = _TBF if qdiscs(item) == ("tbf",) else _NETEM
     body = _TCMSG.pack(0, device, handle, _ROOT, 0)
     return Message(_DELQDISC, 0, body, ("delete", item), item, _GONE)
 
@@ -82,15 +78,9 @@ def loss_share(item: Shaper) -> int:
     return round(item.loss_percent / 100 * 0xFFFFFFFF)
 
 
-def queue_bytes(item: Shaper) -> int:
-    """How much may wait where a rate is set."""
-    frame = item.mtu + _FRAME_HEADER
-    return min(max(item.rate_bit // 8 * _QUEUE_MS // 1000, _QUEUE_FRAMES * frame), 0xFFFFFFFF)
-
-
 def _netem(item: Shaper) -> bytes:
     return (
-        struct.pack("=6I", 0, _NETEM_LIMIT, loss_share(item), 0, 0, 0)
+        struct.pack("=6I", 0, NETEM_PACKETS, loss_share(item), 0, 0, 0)
         + attribute(_NETEM_LATENCY64, struct.pack("=q", round(item.delay_ms * 1e6)))
         + attribute(_NETEM_JITTER64, struct.pack("=q", round(item.jitter_ms * 1e6)))
     )
@@ -99,11 +89,10 @@ def _netem(item: Shaper) -> bytes:
 def _tbf(item: Shaper) -> bytes:
     """Options of tbf; the rate in bytes per second, the bucket and the queue in bytes."""
     rate = item.rate_bit // 8
-    frame = item.mtu + _FRAME_HEADER
     speed = struct.pack("=BBHhHI", 0, _ETHERNET, 0, 0, 0, min(rate, 0xFFFFFFFF))
     return (
         attribute(_TBF_PARMS, speed + bytes(12) + struct.pack("=3I", queue_bytes(item), 0, 0))
-        + attribute(_TBF_BURST, struct.pack("=I", max(rate // 1000, frame)))
+        + attribute(_TBF_BURST, struct.pack("=I", bucket_bytes(item)))
         + (attribute(_TBF_RATE64, struct.pack("=Q", rate)) if rate > 0xFFFFFFFF else b"")
     )
 

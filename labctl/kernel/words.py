@@ -22,6 +22,7 @@ from labctl.plan.objects import (
     XfrmPolicy,
     XfrmState,
 )
+from labctl.plan.qdiscs import qdiscs
 
 
 def describe(item: KernelObject) -> str:
@@ -54,19 +55,13 @@ def describe(item: KernelObject) -> str:
         case Ruleset():
             return f"iptables rules in {item.namespace}"
         case Shaper():
-            return f"{shapes(item)} on {item.device} in {item.namespace}"
+            return f"{' and '.join(qdiscs(item))} on {item.device} in {item.namespace}"
         case Process():
             return f"process {item.name} in {item.namespace}"
         case Foreign():
             return f"{item.what} in {item.namespace}"
         case _:
             assert_never(item)
-
-
-def shapes(item: Shaper) -> str:
-    """What carries a shaper out: netem, and for a rate tbf, alone or inside it (tc-netem(8), tc-tbf(8))."""
-    late = bool(item.delay_ms or item.jitter_ms or item.loss_percent)
-    return " and ".join(["netem"] * (late or not item.rate_bit) + ["tbf"] * bool(item.rate_bit))
 
 
 def _route(route: Route) -> str:

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from labctl.codec import encode
 from labctl.plan.ciphers import CIPHERS
+from labctl.plan.indices import index
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -34,10 +35,10 @@ from labctl.plan.objects import (
     XfrmPolicy,
     XfrmState,
 )
+from labctl.plan.qdiscs import NETEM_PACKETS, bucket_bytes, qdiscs, queue_bytes
 
 _OFFLOADS = ("tx", "off", "tso", "off", "gso", "off", "gro", "off", "sg", "off")
 _ACTIONS = {"protect": "allow", "discard": "block"}
-_QUEUE_MS, _QUEUE_FRAMES, _FRAME_HEADER = 50, 10, 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def script(plan: Plan, means: Means) -> str:
 def _head(plan: Plan) -> Iterator[str]:
     names = " ".join(f"{plan.lab}-{each.name}" for each in plan.objects if isinstance(each, Namespace))
     yield "#!/bin/sh"
-    yield f"# The lab {plan.lab}, built with nothing but the system's own tools. Run as root. To take it away:"
+    yield f"# The lab {plan.lab}, built with the system's own tools; only its test programs are labctl's. Run as root."
+    yield "# The programs start in the background: they answer a second or two after the end. To take it away:"
     yield f"#   for n in {names}; do ip netns pids $n | xargs -r kill; ip netns delete $n; done"
     yield "set -e"
     yield 'in_() { node=$1; shift; ip netns exec $node "$@"; }'
@@ -116,14 +118,14 @@ class _Script:
                 yield self._in(item.namespace, "sysctl", "-qw", f"{item.name}={item.value}")
             case Bridge():
                 options = ("type", "bridge", "forward_delay", 0, "stp_state", 0, "mcast_snooping", 0)
-                yield self._ip(item.namespace, "link", "add", item.name, "up", "mtu", item.mtu, *options)
+                yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), "up", *options)
             case Veth():
                 yield from self._veth(item)
             case Gre():
                 yield from self._gre(item)
             case XfrmInterface():
                 kind = ("type", "xfrm", "dev", item.device, "if_id", item.if_id)
-                yield self._ip(item.namespace, "link", "add", item.name, "mtu", item.mtu, *kind)
+                yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), *kind)
                 yield from self._device(item.namespace, item.name, up=item.up)
             case Address():
                 yield self._ip(item.namespace, "address", "add", item.address, "dev", item.device)
@@ -159,8 +161,9 @@ class _Script:
     def _veth(self, item: Veth) -> Iterator[str]:
         """Both ends are made in place: neither is ever in the host's namespace."""
         queues = ("numtxqueues", 1, "numrxqueues", 1)
-        near = (item.a.name, "address", item.a.mac, "mtu", item.mtu, *queues)
-        far = (item.b.name, "netns", self._netns(item.b.namespace), "address", item.b.mac, "mtu", item.mtu, *queues)
+        near = (*_named(item.a, item.mtu), "address", item.a.mac, *queues)
+        place = ("netns", self._netns(item.b.namespace))
+        far = (*_named(item.b, item.mtu), *place, "address", item.b.mac, *queues)
         yield self._ip(item.a.namespace, "link", "add", *near, "type", "veth", "peer", "name", *far)
         for end in (item.a, item.b):
             yield from self._device(end.namespace, end.name, *_master(end), up=True)
@@ -168,7 +171,7 @@ class _Script:
     def _gre(self, item: Gre) -> Iterator[str]:
         ends = ("type", "gre", "local", item.local, "remote", item.remote, "ttl", item.ttl, "pmtudisc")
         key = ("key", item.key) if item.key is not None else ()
-        yield self._ip(item.namespace, "link", "add", item.name, "mtu", item.mtu, *ends, *key)
+        yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), *ends, *key)
         yield from self._device(item.namespace, item.name, up=item.up)
 
     def _device(self, namespace: str, name: str, *words: object, up: bool) -> Iterator[str]:
@@ -194,15 +197,13 @@ class _Script:
                 yield self._in(item.namespace, "iptables", "-t", table) + f" {_rule(line)}"
 
     def _shaper(self, item: Shaper) -> Iterator[str]:
-        parent: tuple[object, ...] = ("root",)
-        if item.delay_ms or item.jitter_ms or item.loss_percent or not item.rate_bit:
-            late = ("delay", f"{item.delay_ms:g}ms", *((f"{item.jitter_ms:g}ms",) if item.jitter_ms else ()))
-            loss = ("loss", f"{item.loss_percent:g}%") if item.loss_percent else ()
-            netem = ("handle", "1:", "netem", "limit", 100_000, *late, *loss)
-            yield self._tc(item, *parent, *netem)
-            parent = ("parent", "1:1")
-        if item.rate_bit:
-            yield self._tc(item, *parent, "handle", "3:", *_bucket(item))
+        match qdiscs(item):
+            case ("netem", *inner):
+                yield self._tc(item, "root", "handle", "1:", *_netem(item))
+                if inner:
+                    yield self._tc(item, "parent", "1:1", "handle", "2:", *_tbf(item))
+            case _:
+                yield self._tc(item, "root", "handle", "3:", *_tbf(item))
 
     def _tc(self, item: Shaper, *words: object) -> str:
         return _line("tc", "-n", self._netns(item.namespace), "qdisc", "add", "dev", item.device, *words)
@@ -210,6 +211,10 @@ class _Script:
 
 def _line(*words: object) -> str:
     return shlex.join(str(each) for each in words)
+
+
+def _named(item: Bridge | Gre | XfrmInterface | End, mtu: int) -> tuple[object, ...]:
+    return item.name, "index", index(item), "mtu", mtu
 
 
 def _master(end: End) -> tuple[object, ...]:
@@ -244,8 +249,13 @@ def _rule(line: str) -> str:
     return f"-N {chain}" if policy == "-" else f"-P {chain} {policy}"
 
 
-def _bucket(item: Shaper) -> tuple[object, ...]:
-    """tbf with a bucket of 1 ms, or one frame, and a queue of 50 ms, or ten frames."""
-    frame, rate = item.mtu + _FRAME_HEADER, item.rate_bit // 8
-    burst, queue = max(rate // 1000, frame), max(rate * _QUEUE_MS // 1000, _QUEUE_FRAMES * frame)
-    return "tbf", "rate", f"{item.rate_bit}bit", "burst", burst, "limit", queue
+def _netem(item: Shaper) -> Iterator[object]:
+    yield from ("netem", "limit", NETEM_PACKETS, "delay", f"{item.delay_ms:g}ms")
+    if item.jitter_ms:
+        yield f"{item.jitter_ms:g}ms"
+    if item.loss_percent:
+        yield from ("loss", f"{item.loss_percent:g}%")
+
+
+def _tbf(item: Shaper) -> tuple[object, ...]:
+    return "tbf", "rate", f"{item.rate_bit}bit", "burst", bucket_bytes(item), "limit", queue_bytes(item)

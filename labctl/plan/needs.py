@@ -31,6 +31,7 @@ from labctl.plan.objects import (
     XfrmPolicy,
     XfrmState,
 )
+from labctl.plan.qdiscs import qdiscs
 
 Mechanism = Literal[
     "netns",
@@ -201,20 +202,13 @@ def _of(item: KernelObject) -> tuple[Mechanism, ...]:
         case XfrmPolicy():
             return ("xfrm-policy",)
         case Shaper():
-            return (*_of_shaper(item), "program:tc")
+            return (*qdiscs(item), "program:tc")
         case Ruleset():
             return ("program:iptables-restore", *_of_rules(item))
         case Address() | Neighbour() | Route() | Sysctl() | Process() | Foreign():
             return ()  # every kernel with network namespaces has them
         case _:
             assert_never(item)
-
-
-def _of_shaper(shaper: Shaper) -> Iterator[Mechanism]:
-    if shaper.delay_ms or shaper.jitter_ms or shaper.loss_percent:
-        yield "netem"
-    if shaper.rate_bit:
-        yield "tbf"
 
 
 def _of_rules(ruleset: Ruleset) -> Iterator[Mechanism]:

@@ -12,6 +12,7 @@ from labctl.kernel import links, neighbours, routes, shaping, xfrm
 from labctl.kernel.netlink import Message, attribute, attributes, nested, text, u32
 from labctl.plan.ciphers import CIPHERS
 from labctl.plan.faults import Proto
+from labctl.plan.indices import index
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -88,20 +89,20 @@ def test_xfrm_interface() -> None:
 
 def test_devices_are_given_their_index() -> None:
     bridge, gre = Bridge("a", "br0"), Gre("a", "gre1", IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 1400)
-    assert link(links.bridge(bridge))["index"] == links.index(bridge)
-    assert link(links.gre(gre))["index"] == links.index(gre)
+    assert link(links.bridge(bridge))["index"] == index(bridge)
+    assert link(links.gre(gre))["index"] == index(gre)
     ends = End("a", "eth0", "02:00:00:00:00:01"), End("b", "eth0", "02:00:00:00:00:02")
     message = links.veth(Veth(*ends), 5, 6, None)
     found = [link(message)["index"], info(message).get_attr("VETH_INFO_PEER")["index"]]
-    assert found == [links.index(end) for end in ends]
-    assert len({*found, links.index(bridge), links.index(gre)}) == 4
+    assert found == [index(end) for end in ends]
+    assert len({*found, index(bridge), index(gre)}) == 4
 
 
 @pytest.mark.parametrize(("up", "master"), [(True, None), (False, 9)])
 def test_the_other_end_is_raised_and_attached(up: bool, master: int | None) -> None:
     item = Veth(End("a", "eth0", "02:00:00:00:00:01"), End("b", "p1", "02:00:00:00:00:02", "br0", up))
     found = link(links.attach(item, item.b, master))
-    assert (found["index"], found["flags"] & 1, found["change"]) == (links.index(item.b), int(up), 1)
+    assert (found["index"], found["flags"] & 1, found["change"]) == (index(item.b), int(up), 1)
     assert found.get_attr("IFLA_MASTER") == master
 
 
