@@ -7,9 +7,10 @@ The folders are the steps of one pipeline, and a module imports only what stands
     codec        pure   frozen dataclasses to JSON and back
     interrupts          signals: one undoes what was begun, two end at once
     description  pure   what is WRITTEN: YAML text to typed documents, every fault at once
-    model        pure   what it MEANS, free of any provider: nodes, segments, routes, tunnels, NAT
+    model        pure   what it MEANS, free of any provider: nodes, segments, overlays, routes, tunnels, NAT
     kinds        pure   the clouds' nouns, one file each: fields, refusals, what they become in the model
     plan         pure   what must EXIST: kernel objects, compiled from the model, compared, rendered
+    resolver     pure   what a DNS server answers and asks, without sockets, clock or chance
     kernel              makes it exist: the only code that changes namespaces and their contents
     services            programs inside namespaces: resolver, test servers, path watcher, supervisor
     probes              what is sent and what is SEEN: the prober, its probes, captures and streams

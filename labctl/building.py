@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from labctl import interrupts, state
+from labctl.claims.expectations import Change, Drill
 from labctl.describe import Described
 from labctl.ending import Progress, take_away
 from labctl.errors import HostError, LabError, StateError
@@ -21,6 +22,8 @@ from labctl.kernel.survey import Survey
 from labctl.plan.diff import diff
 from labctl.plan.needs import Mechanism, needs
 from labctl.plan.objects import Plan, Process, XfrmState
+from labctl.probes.wire import Lookup
+from labctl.services.control import SETTLED
 from labctl.services.keeper import Keeper
 
 READY_MS = 15_000
@@ -33,6 +36,15 @@ def mechanisms(described: Described) -> tuple[Mechanism, ...]:
     plans = (described.plan, *described.changed.values())
     found = {each for plan in plans for each in needs(plan, faults)}
     return tuple(sorted(found))
+
+
+def asked_by(described: Described) -> tuple[Mechanism, ...]:
+    """The programs that the lab's checks run. It can be made without them: what they are to prove stays open."""
+    claims: tuple[Drill | Change, ...] = (*described.drills, *described.changes)
+    beside = (check for each in claims for check in (*each.first, *each.then, *each.afterwards))
+    words: dict[str, Mechanism] = {"getent": "program:getent", "dig": "program:dig", "curl": "program:curl"}
+    actions = (check.action for check in (*described.checks, *beside))
+    return tuple(sorted({words[action.by] for action in actions if isinstance(action, Lookup)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,9 @@ def _build(plan: Plan, paths: Paths, listener: Progress, nursery: Nursery | None
 
 
 def await_ready(paths: Paths, within_ms: float) -> None:
-    """Return once every program runs and every watched path is up; StateError naming those that are not."""
+    """Return once every program runs, every watched path is up, every virtual router knows which of its routers is the
+    MASTER and every DNS server has what it copies from others; StateError naming those that are not.
+    """
     deadline = time.monotonic() + within_ms / 1000
     while waiting := _waiting(Keeper(paths)):
         if time.monotonic() > deadline:
@@ -125,8 +139,8 @@ def _waiting(lab: Keeper) -> list[str]:
     if dead:
         raise StateError(f"a program of the lab ended: {'; '.join(dead)}")
     return [
-        f"path {name} of {each.namespace}"
+        f"{name} of {each.namespace}: {condition}"
         for each in services
         for name, condition in each.paths.items()
-        if condition != "up"
+        if condition not in SETTLED
     ]

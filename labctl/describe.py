@@ -19,8 +19,8 @@ from labctl.claims.expectations import Change, Check, Drill
 from labctl.claims.hints import hinted
 from labctl.claims.refusals import refuse_checks, refuse_unplaced
 from labctl.claims.resolve import Resolver
-from labctl.claims.resolve_drills import DrillResolver
-from labctl.description.checks import EditSpec
+from labctl.claims.resolve_drills import DrillResolver, Resolved
+from labctl.description.checks import CheckSpec, EditSpec
 from labctl.description.document import Document, parse
 from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.edit import added_twice, culprit, edited, words
@@ -80,6 +80,10 @@ def describe(
     return _Description(tree, time_scale).described(packed(text, tree, variables or {}))
 
 
+_Claims = dict[str, Document]
+"""What is claimed beside a drill or a live change, by the part that it stands in: first, then, afterwards."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Edited:
     """The lab under an edit, or as it is: all of it, or where some of it breaks rules the rest without `missing`."""
@@ -115,7 +119,7 @@ class _Description:
         if document.reading.faults:
             raise refused(self.tree.source, hinted(self._causes(), usual.net))
         net = usual.net
-        then = {word: Resolver(each, edits.get(word, usual).net, scale).checks() for word, each in claims.items()}
+        beside = {word: _resolved(parts, usual, edits.get(word, usual), scale) for word, parts in claims.items()}
         streams = DrillResolver(document, net, usual.plan, scale)
         return Described(
             source=self.tree.source,
@@ -128,8 +132,8 @@ class _Description:
             network=net,
             plan=usual.plan,
             checks=Resolver(document, net, scale, nets).checks(),
-            drills=streams.drills(then),
-            changes=tuple(streams.change(each, then[each.id], edits[each.id].plan) for each in document.changes),
+            drills=streams.drills(beside),
+            changes=tuple(streams.change(each, beside[each.id], edits[each.id].plan) for each in document.changes),
             kinds={name: each.kind for name, each in document.resources.items()},
             stubs=_stubs(net),
             changed={word: each.plan for word, each in edits.items()},
@@ -177,22 +181,22 @@ class _Description:
         plan = compile_plan(self.document.name, net, self.time_scale)
         return _Edited(tree, bare.parts, net, plan, tuple(bare.reading.faults), missing)
 
-    def _edits(self, usual: _Edited) -> tuple[dict[str, _Edited], dict[str, Document]]:
-        """The lab under each edit that is sound, and what is claimed of it after a live change or during a drill:
-        each by the id of its check, change or drill.
+    def _edits(self, usual: _Edited) -> tuple[dict[str, _Edited], dict[str, _Claims]]:
+        """The lab under each edit that is sound, and what is claimed beside a live change or a drill: each by the id of
+        its check, change or drill.
         """
         edits: dict[str, _Edited] = {}
-        claims: dict[str, Document] = {}
+        claims: dict[str, _Claims] = {}
         for i, check in self.document.numbered_checks():
             if check.with_ and (made := self._edited(("checks", i, "with"), check.with_, usual)):
                 self._refuse_orphan(i, made)
                 edits[check.id] = made
         for i, change in self.document.numbered_changes():
             if made := self._edited(("changes", i), change, usual):
-                claims[change.id] = self._claims(f"changes[{i}]", change.then, made)
+                claims[change.id] = self._claims(f"changes[{i}]", change, usual, made)
                 edits[change.id] = made
         for i, drill in self.document.numbered_drills():
-            claims[drill.id] = self._claims(f"drills[{i}]", drill.then, usual)
+            claims[drill.id] = self._claims(f"drills[{i}]", drill, usual, usual)
         return edits, claims
 
     def _edited(self, at: Path, edit: EditSpec, usual: _Edited) -> _Edited | None:
@@ -228,23 +232,33 @@ class _Description:
                 rule = f"breaks a rule at {where}: {each.rule}"
                 self.fault(("checks", i, "with"), rule, each.hint, value=each.value)
 
-    def _claims(self, owner: str, then: tuple[Node, ...], lab: _Edited) -> Document:
-        """What a live change claims of the lab after it, or a drill of the lab while it is broken. Their checks may
-        stand on those of the lab as it is.
+    def _claims(self, owner: str, claim: DrillSpec | ChangeSpec, usual: _Edited, other: _Edited) -> _Claims:
+        """What a live change or a drill claims of the lab before it, of that which it makes of it, and of the lab once
+        it is as before. These checks may stand on those of the lab as it is, and on those before them.
         """
         beside = {check.id: check for check in self.document.checks}
-        document = parse(_claiming(lab.tree, then), KINDS, OTHER_WORDS, beside, lab.parts)
+        found = {}
+        for part, lab in _labs(usual, other).items():
+            found[part] = self._part(f"{owner}.{part}", getattr(claim, part), lab, beside)
+            beside |= {check.id: check for check in found[part].checks}
+        return found
+
+    def _part(self, owner: str, nodes: tuple[Node, ...], lab: _Edited, beside: dict[str, CheckSpec]) -> Document:
+        document = parse(_claiming(lab.tree, nodes), KINDS, OTHER_WORDS, beside, lab.parts)
         refuse_checks(document, beside)
+        usual = {check.id for check in self.document.checks}
         for j, check in document.numbered_checks():
             if check.id in beside:
-                document.reading.fault(("checks", j, "id"), "a check of the lab has this id")
+                rule = "a check of the lab has this id" if check.id in usual else "a check before it has this id"
+                document.reading.fault(("checks", j, "id"), rule)
             if check.with_:
-                document.reading.fault(("checks", j, "with"), "a check of `then` has no change of its own", value="")
+                rule = f"a check of `{owner.rpartition('.')[2]}` has no change of its own"
+                document.reading.fault(("checks", j, "with"), rule, value="")
         self._report(owner, document.reading.faults)
         return document
 
     def _refuse_unplaced(
-        self, usual: _Edited, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, Document]
+        self, usual: _Edited, nets: dict[str, Network], edits: dict[str, _Edited], claims: dict[str, _Claims]
     ) -> None:
         document = self.document
         unknown = {each.id for each in document.checks if each.with_ and each.id not in edits}
@@ -253,18 +267,34 @@ class _Description:
         owners = [(f"changes[{i}]", each.id) for i, each in document.numbered_changes()]
         owners += [(f"drills[{i}]", each.id) for i, each in document.numbered_drills()]
         for owner, word in owners:
-            if word in claims:
-                before = besides(document, usual.net, nets, change=f"without {word}")
-                lab, mine = edits.get(word, usual), claims[word]
-                refuse = partial(refuse_unplaced, mine, lab.net, beside=before)
-                self._report(owner, unplaced(mine, lab.missing, unknown, refuse))
+            labs = _labs(usual, edits.get(word, usual))
+            for part, mine in claims.get(word, {}).items():
+                # What a control claims of the lab at another time, it claims of another lab.
+                when = {
+                    name: "" if (name == "then") == (part == "then") else f"not under {word}" for name in ("", *labs)
+                }
+                beside = besides(document, usual.net, nets, change=when[""])
+                for name, other in claims[word].items():
+                    beside |= besides(other, labs[name].net, {}, change=when[name])
+                refuse = partial(refuse_unplaced, mine, labs[part].net, beside=beside)
+                self._report(f"{owner}.{part}", unplaced(mine, labs[part].missing, unknown, refuse))
 
     def _report(self, owner: str, faults: Iterable[Fault]) -> None:
         """Take over the faults of what a change or drill claims, under the paths at which it is written."""
         for each in faults:
             if each.path.startswith("checks"):
-                path = each.path.replace("checks", f"{owner}.then", 1)
+                path = each.path.replace("checks", owner, 1)
                 self.document.reading.faults.append(replace(each, path=path))
+
+
+def _labs(usual: _Edited, other: _Edited) -> dict[str, _Edited]:
+    """Of which lab the checks of each part of a drill or change are; `other`: what it makes of the lab."""
+    return {"first": usual, "then": other, "afterwards": usual}
+
+
+def _resolved(claims: _Claims, usual: _Edited, other: _Edited, time_scale: int) -> Resolved:
+    labs = _labs(usual, other)
+    return Resolved(**{part: Resolver(each, labs[part].net, time_scale).checks() for part, each in claims.items()})
 
 
 def _stubs(net: Network) -> dict[str, tuple[IPv4Address, ...]]:

@@ -11,6 +11,7 @@ from labctl.errors import StateError
 from labctl.kernel import keys
 from labctl.kernel.observe import Program, observe
 from labctl.kernel.paths import Paths
+from labctl.plan.held import without_held
 from labctl.plan.objects import Plan
 from labctl.plan.reasons import Difference, differences
 from labctl.services.keeper import Keeper
@@ -32,8 +33,11 @@ def drift(paths: Paths, wanted: Plan | None = None) -> tuple[Difference, ...]:
 
 
 def compare(paths: Paths, saved: state.Saved, wanted: Plan) -> tuple[Plan, tuple[Difference, ...]]:
-    """What the kernel holds of the lab, and what separates that from `wanted`. LabError where it cannot be read."""
-    present = observed(paths, (saved.plan, wanted) if saved.plan != wanted else (wanted,))
+    """What the kernel holds of the lab, but for what its programs put there and take away, and what separates that from
+    `wanted`. LabError where it cannot be read.
+    """
+    plans = (saved.plan, wanted) if saved.plan != wanted else (wanted,)
+    present = without_held(observed(paths, plans), plans)
     applied = None if saved.status == "starting" else saved.plan
     return present, differences(applied, present, wanted)
 

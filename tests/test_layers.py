@@ -29,9 +29,10 @@ ALSO_PURE = {
     for name in (
         *(
             f"probes.{each}"
-            for each in ("bpf", "evidence", "httpanswer", "packets", "pcap", "throughput", "ways", "wire")
+            for each in ("bpf", "deeds", "evidence", "httpanswer", "packets", "pcap", "throughput", "ways", "wire")
         ),
-        *(f"services.{each}" for each in ("bfd", "bfdpacket", "resolution", "webanswer", "zonedata")),
+        "probes.lookups",
+        *(f"services.{each}" for each in ("bfd", "bfdpacket", "vrrptext", "webanswer")),
         "guest.choice",
         "guest.frames",
     )
@@ -44,7 +45,7 @@ HOMES = {
     "typer": lambda module: module.startswith("labctl.cli"),
     "rich": lambda module: module.startswith("labctl.cli"),
     "yaml": lambda module: module in ("labctl.description.reader", "labctl.description.broken"),
-    "dnslib": lambda module: module.startswith(("labctl.services.", "labctl.probes.")),
+    "dnslib": lambda module: module.startswith(("labctl.resolver.", "labctl.probes.")),
 }
 """Foreign packages, and the modules that may import each."""
 

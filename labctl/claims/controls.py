@@ -10,15 +10,16 @@ from dataclasses import dataclass, fields
 
 from labctl.claims.fitting import kind_of
 from labctl.claims.places import Places
-from labctl.description.actions import ActionSpec, OkSpec
+from labctl.description.actions import ActionSpec
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
 from labctl.description.faults import Path
+from labctl.description.outcomes import OkSpec
 from labctl.description.tree import Mapping as MappingNode
 from labctl.description.tree import Node, Scalar
 from labctl.model.network import Network
 
-_MANNER = {"transport", "send", "size", "df", "proto", "most", "for_", "offer", "count"}
+_MANNER = {"transport", "send", "size", "df", "proto", "most", "for_", "offer", "count", "by"}
 """The fields of probes that say how they ask; the others say what they ask for."""
 
 

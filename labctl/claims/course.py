@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from statistics import median
 
 from labctl.claims.results import Course, Event
 from labctl.probes.wire import StreamReport, Way
@@ -17,10 +18,18 @@ Leg = tuple[str, str]
 """A node, and the device by which a packet left it (or reached it, for the last)."""
 
 
-class Stream:
-    """The numbers of one stream. `struck_ms`: when whatever it is to survive began."""
+LATE_MS = 150
+"""A record that is acknowledged so much later than is usual was held up: Linux waits at least 200 ms before it sends
+again what TCP has lost, and an acknowledgement may take 40 ms.
+"""
 
-    def __init__(self, report: StreamReport, rate: int, struck_ms: float) -> None:
+
+class Stream:
+    """The numbers of one stream. `struck_ms`: when whatever it is to survive began. `records`: TCP carries them, so
+    that an outage holds up what would else be lost.
+    """
+
+    def __init__(self, report: StreamReport, rate: int, struck_ms: float, *, records: bool = False) -> None:
         self.sent = report.sent
         self.ways = report.ways
         self.interval_ms = 1000 / rate
@@ -29,9 +38,13 @@ class Stream:
         for number, at in report.received:
             self._first.setdefault(int(number), at)
         self.lost = [i for i in range(len(self.sent)) if i not in self._first]
+        flights = [at - self.sent[number] for number, at in self._first.items() if at < struck_ms]
         # What was under way at that instant is lost with it, though it was sent before.
-        self._since = struck_ms - self._flight_ms(struck_ms)
-        self.early = [i for i in self.lost if self.sent[i] < self._since]
+        under_way_ms = LATE_MS + median(flights or [0.0]) if records else max(flights, default=0.0)
+        self._since = struck_ms - under_way_ms
+        held = (i for i, at in self._first.items() if records and at - self.sent[i] > under_way_ms)
+        self.missed = sorted([*self.lost, *held])
+        self.early = [i for i in self.missed if self.sent[i] < self._since]
 
     @property
     def duplicated(self) -> int:
@@ -82,10 +95,17 @@ class Stream:
         """Numbers lost of those sent from `since` on and before `until`, what was under way at the strike included."""
         return [i for i in self.lost if max(since, self._since) <= self.sent[i] < until]
 
+    def missed_between(self, since: float, until: float = float("inf")) -> list[int]:
+        """Likewise those that were lost, or held up."""
+        return [i for i in self.missed if max(since, self._since) <= self.sent[i] < until]
+
     def whole_after(self, outage: Sequence[int], until: float) -> float | None:
-        """When the first packet after the last of `outage` was sent; None if that was not before `until`."""
+        """When the first packet after the last of `outage` was sent, or that last one came at last; None if that was
+        not before `until`.
+        """
         first = outage[-1] + 1
-        return self.sent[first] if first < len(self.sent) and self.sent[first] < until else None
+        whole = max(self.sent[first], self._first.get(outage[-1], 0.0)) if first < len(self.sent) else until
+        return whole if whole < until else None
 
     def course(self, events: Iterable[tuple[float, str]]) -> Course:
         """The stream packet by packet, with what happened around it, counted from its first packet."""
@@ -97,10 +117,6 @@ class Stream:
             events=tuple(Event(round(at - start, 2), what) for at, what in events),
             ways=self.ways,
         )
-
-    def _flight_ms(self, until: float) -> float:
-        """The longest that a packet was under way before `until`."""
-        return max((at - self.sent[number] for number, at in self._first.items() if at < until), default=0.0)
 
     def _idle(self, one: int, other: int) -> float:
         """How long the sender paused between two packets beyond its interval."""

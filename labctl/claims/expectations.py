@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-from labctl.claims.quantities import rate, time
+from labctl.claims.quantities import often, rate, time
 from labctl.plan.faults import Fault
-from labctl.probes.wire import Action, Inject, Outcome, Tap
+from labctl.probes.wire import Action, Inject, Named, Outcome, Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Sight:
     """Packets at the taps called `on`; what is not given may be anything. Without `proto`, any IP packet.
 
     `spis`: ESP with one of these security parameters indices, which `connection` names where they are its own.
-    `inner` without `proto`: GRE or Geneve.
+    `inner` without `proto`: GRE or Geneve. Of what must be seen, `least` packets are, and no more than `most`.
     """
 
     on: str
@@ -39,6 +39,8 @@ class Sight:
     vni: int | None = None
     marker: bool = False
     longer: int = 0
+    least: int = 1
+    most: int | None = None
 
     def __str__(self) -> str:
         inner = self.inner
@@ -54,7 +56,12 @@ class Sight:
             "with the marker in clear" if self.marker else "",
             f"around {inner.proto or 'ip'} {inner.src or 'any'} to {inner.dst or 'any'}" if inner else "",
         ]
-        return f"{' '.join(word for word in words if word)} on {self.on}"
+        return f"{' '.join(word for word in words if word)} on {self.on}{self._count()}"
+
+    def _count(self) -> str:
+        if self.most is None:
+            return f", at least {often(self.least)}" if self.least != 1 else ""
+        return f", {self.least} to {often(self.most)}" if self.least else f", at most {often(self.most)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,8 @@ class TraceHop:
 class Expected:
     """What must come of a probe. `by`: the addresses that the ICMP error may come from, `by_node` whose they are.
 
-    `any_order`: of the DNS answers. `rate_bit` is in bits per second and `tolerance` in per cent of it.
+    `any_order`: of the DNS answers, `first` the first address among them, `ttl_s` their longest time-to-live.
+    `rate_bit` is in bits per second and `tolerance` in per cent of it.
     """
 
     outcome: Outcome
@@ -100,6 +108,11 @@ class Expected:
     rate_bit: int | None = None
     tolerance: int = 0
     spread: Spread | None = None
+    first: IPv4Address | None = None
+    ttl_s: int | None = None
+    reached: IPv4Address | None = None
+    established: int | None = None
+    state: str = ""
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -112,7 +125,12 @@ class Expected:
             str(self.outcome),
             f"answers {', '.join(self.answers)}" if self.answers else "",
             "in any order" if self.answers and self.any_order else "",
+            f"{self.first} first" if self.first else "",
+            f"ttl at most {self.ttl_s} s" if self.ttl_s is not None else "",
             "authoritative" if self.authoritative else "",
+            f"at {self.reached}" if self.reached else "",
+            f"{self.established} established" if self.established is not None else "",
+            self.state,
             f"from server {self.server}" if self.server else "",
             f"client seen as {self.source}" if self.source else "",
             f"mss at most {self.mss}" if self.mss else "",
@@ -156,6 +174,11 @@ class Check:
     def negative(self) -> bool:
         """It claims that something does not work."""
         return self.expected.outcome != "ok"
+
+    @property
+    def bounded(self) -> bool:
+        """It claims that packets were not seen, or no more than so many."""
+        return bool(self.silent) or any(sight.most is not None for sight in self.see)
 
     def __str__(self) -> str:
         """What is expected; of silence also how long it must last, of a forged packet that nobody answers it."""
@@ -201,21 +224,35 @@ class Traffic:
     """A numbered stream from `node` to `target` on `target_node`, `rate` packets a second, and where it is watched.
 
     `taps` serve the sights. `track` are the taps by which each packet's way is told: every device of every node that
-    has an address, each named `NODE/DEVICE`.
+    has an address, each named `NODE/DEVICE`. With `port` it is records in a TCP connection to the test server there,
+    whose way is not told, and the target may be `named`; `target_node` is "" where nobody knows it beforehand.
     """
 
     node: str
     target_node: str
-    target: IPv4Address
+    target: IPv4Address | None
     rate: int
     taps: tuple[Tap, ...]
     track: tuple[Tap, ...]
+    port: int = 0
+    named: Named | None = None
+
+    @property
+    def proto(self) -> Literal["udp", "tcp"]:
+        """What carries the stream."""
+        return "tcp" if self.port else "udp"
+
+    def __str__(self) -> str:
+        target = self.named.name if self.named else f"{self.target_node} ({self.target})"
+        if self.port:
+            return f"{self.rate} numbered records a second from {self.node} to {target} in one TCP connection"
+        return f"{self.rate} numbered UDP packets a second from {self.node} to {target}, and a TCP connection"
 
 
 @dataclass(frozen=True, slots=True)
 class Drill:
     """A fault while traffic runs. `what` is the fault in words; it stays for `hold_ms` (0: it ends by itself), in which
-    `then` becomes true.
+    `then` becomes true. `first` is true just before it, `afterwards` once it is repaired.
     """
 
     id: str
@@ -229,12 +266,16 @@ class Drill:
     before: Part
     meanwhile: Part
     after: Part
+    first: tuple[Check, ...] = ()
     then: tuple[Check, ...] = ()
+    afterwards: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An edit of the description while traffic runs. `what` is the edit in words, `then` what is true after it."""
+    """An edit of the description while traffic runs. `what` is the edit in words, `then` what is true after it; `first`
+    is true just before it, `afterwards` once it is undone.
+    """
 
     id: str
     about: str
@@ -247,3 +288,5 @@ class Change:
     before: Part
     changed: Part
     after: Part
+    first: tuple[Check, ...] = ()
+    afterwards: tuple[Check, ...] = ()

@@ -9,38 +9,47 @@ from typing import NamedTuple
 from labctl.claims.sightings import TUNNELS
 from labctl.description.actions import (
     ACTIONS,
-    OUTCOMES,
     ActionSpec,
-    DnsFailSpec,
+    ConnectSpec,
     DnsSpec,
     FlowsSpec,
+    HealthSpec,
     HttpSpec,
     InjectSpec,
-    NodataSpec,
-    NoRouteSpec,
-    NxdomainSpec,
-    OkSpec,
+    LookupSpec,
     PingSpec,
-    ProhibitedSpec,
     RateSpec,
-    RefusedSpec,
-    ServfailSpec,
-    SilenceSpec,
-    SpreadSpec,
     TcpSpec,
-    TooBigSpec,
     TraceSpec,
     UdpSpec,
 )
 from labctl.description.checks import CheckSpec, SightSpec
 from labctl.description.document import Document
 from labctl.description.faults import Path
+from labctl.description.outcomes import (
+    OUTCOMES,
+    DnsFailSpec,
+    NodataSpec,
+    NoRouteSpec,
+    NxdomainSpec,
+    OkSpec,
+    ProhibitedSpec,
+    RefusedSpec,
+    ServfailSpec,
+    SilenceSpec,
+    SpreadSpec,
+    TooBigSpec,
+)
 
-_SERVED = (TcpSpec, UdpSpec, HttpSpec, FlowsSpec)
+_SERVED = (TcpSpec, UdpSpec, HttpSpec, FlowsSpec, ConnectSpec)
+_NAMED = (TcpSpec, HttpSpec, ConnectSpec)
 _OPTIONS: dict[str, tuple[type[ActionSpec], ...]] = {
-    "answers": (DnsSpec,),
-    "order": (DnsSpec,),
+    "answers": (DnsSpec, LookupSpec),
+    "order": (DnsSpec, LookupSpec),
     "authoritative": (DnsSpec,),
+    "first": (DnsSpec, LookupSpec),
+    "ttl": (DnsSpec, LookupSpec),
+    "reached": _NAMED,
     "source": _SERVED,
     "server": _SERVED,
     "mss": (TcpSpec,),
@@ -51,6 +60,8 @@ _OPTIONS: dict[str, tuple[type[ActionSpec], ...]] = {
     "rate": (RateSpec,),
     "tolerance": (RateSpec,),
     "spread": (FlowsSpec,),
+    "established": (ConnectSpec,),
+    "state": (HealthSpec,),
 }
 """The probes of which each option of `ok` says something."""
 
@@ -65,6 +76,9 @@ _OUTCOMES: dict[type[ActionSpec], tuple[type, ...]] = {
     TraceSpec: (OkSpec,),
     RateSpec: (OkSpec,),
     FlowsSpec: _ON_THE_WAY,
+    ConnectSpec: (*_ON_THE_WAY, *_BY_NAME),
+    LookupSpec: (OkSpec, RefusedSpec, SilenceSpec, *_BY_NAME),
+    HealthSpec: (OkSpec,),
     InjectSpec: (OkSpec, SilenceSpec),
 }
 """What may come of each probe."""
@@ -86,7 +100,7 @@ def kind_of(do: ActionSpec) -> str:
 
 def refuse_misfits(document: Document, path: Path, check: CheckSpec, *, named: bool) -> None:
     """Report what `check`, which stands at `path`, claims in vain. `named`: its target is a domain name."""
-    for said in (*_outcome(check, named), *_options(check), *_rate(check), *_spread(check)):
+    for said in (*_outcome(check, named), *_options(check), *_rate(check), *_spread(check), *_counts(check, named)):
         document.reading.fault((*path, *said.path), said.rule, said.hint, said.value)
 
 
@@ -95,7 +109,7 @@ def _outcome(check: CheckSpec, named: bool) -> Iterator[_Said]:
     possible = [OUTCOMES[each] for each in _OUTCOMES[type(check.do)]]
     if word not in possible:
         yield _Said(("expect",), f"cannot come of {kind}", f"what can come of it: {', '.join(possible)}", word)
-    elif isinstance(check.expect, DnsFailSpec) and not isinstance(check.do, DnsSpec) and not named:
+    elif isinstance(check.expect, DnsFailSpec) and not isinstance(check.do, (DnsSpec, LookupSpec)) and not named:
         yield _Said(("expect",), f"cannot come of {kind} to an address: nobody is asked for a name", value=word)
     elif isinstance(check.expect, TooBigSpec) and isinstance(check.do, PingSpec) and not check.do.df:
         rule = "cannot come of a ping that may be fragmented"
@@ -140,6 +154,20 @@ def _spread(check: CheckSpec) -> Iterator[_Said]:
         yield _Said((*at, "least"), f"{len(spread.over)} shares as large as this are more than all flows")
 
 
+def _counts(check: CheckSpec, named: bool) -> Iterator[_Said]:
+    do, expect = check.do, check.expect
+    if not isinstance(expect, OkSpec):
+        return
+    if isinstance(do, ConnectSpec) and expect.established is not None and expect.established > do.count:
+        yield _Said(("expect", "ok", "established"), f"is more than are tried, which are {do.count}")
+    if isinstance(do, HealthSpec) and not expect.state:
+        yield _Said(
+            ("expect",), "a state is told to be compared: `state` must say which", "expect: {ok: {state: healthy}}", ""
+        )
+    if expect.reached and isinstance(do, _NAMED) and not named:
+        yield _Said(("expect", "ok", "reached"), "is for a domain name; this target is the address itself")
+
+
 def _twice(at: Path, spread: SpreadSpec) -> Iterator[_Said]:
     for i, name in enumerate(spread.over):
         if name in spread.over[:i]:
@@ -172,5 +200,21 @@ def refuse_blind(document: Document, path: Path, sight: SightSpec) -> None:
     esp = "esp" in (sight.proto, *(each for name in given for each in _ALONE[name]))
     if sight.marker and esp:
         fault((*path, "marker"), "nothing can be read in ESP, so this would never be seen")
+    _refuse_count(document, path, sight)
     if sight.proto == "arp" and (sight.marker or sight.longer):
         fault((*path, "marker" if sight.marker else "longer"), "an ARP packet carries nothing")
+
+
+def _refuse_count(document: Document, path: Path, sight: SightSpec) -> None:
+    fault = document.reading.fault
+    for name in ("least", "most"):
+        if getattr(sight, name) is None:
+            continue
+        if "silent" in path:
+            fault((*path, name), "what must not be seen is seen not even once", "say it in `see`")
+        elif sight.longer:
+            fault((*path, name), "packets of some length cannot be counted; leave out `longer`")
+    if sight.most is not None and (sight.least or 0) > sight.most:
+        fault((*path, "least"), "is more than `most`")
+    if sight.least == 0 and sight.most is None:
+        fault((*path, "least"), "claims nothing: any number of packets is as many")

@@ -46,7 +46,18 @@ class Places:
     def translated(self, node: str = "") -> tuple[IPv4Address, ...]:
         """The addresses at which `node`, or any, stands for a service: packets to them are translated (DNAT)."""
         rules = (each.words for each in self.net.rules if "DNAT" in each.words and node in ("", each.node))
-        return tuple(IPv4Address(words[words.index("-d") + 1]) for words in rules if "-d" in words)
+        return tuple(dict.fromkeys(IPv4Address(words[words.index("-d") + 1]) for words in rules if "-d" in words))
+
+    def leads_to(self, address: IPv4Address) -> IPv4Address:
+        """The address that packets to `address` end up at: its own, or that of the service that it stands for."""
+        for words in (each.words for each in self.net.rules if {"DNAT", "-d"} <= set(each.words)):
+            if words[words.index("-d") + 1] == str(address):
+                return IPv4Address(words[words.index("--to-destination") + 1].partition(":")[0])
+        return address
+
+    def serving(self, resolver: str) -> tuple[IPv4Address, ...]:
+        """The addresses of the locations of a custom resolver; one that is not enabled is down."""
+        return self.net.locations[resolver]
 
     def spis(self, connection: str) -> tuple[int, ...]:
         """The SPIs of an IPsec connection in both directions: its first ones, and those that a rekeying gives it."""
@@ -81,6 +92,8 @@ class Places:
             vni=spec.vni,
             marker=spec.marker,
             longer=spec.longer,
+            least=1 if spec.least is None else spec.least,
+            most=spec.most,
         )
 
     def _inner(self, spec: InnerSpec) -> Inner:

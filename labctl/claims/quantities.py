@@ -18,6 +18,11 @@ def times(*ms: float) -> list[str]:
     return told if len(set(told)) == len(set(ms)) else [f"{each:.1f} ms" for each in ms]
 
 
+def often(number: int) -> str:
+    """How often, in words: `once`, `19 times`."""
+    return "once" if number == 1 else f"{number} times"
+
+
 def rate(bit: float) -> str:
     """Bits a second in words: `9.4 Mbit/s`."""
     size, unit = next((each for each in _RATES if bit >= each[0]), (1.0, "bit/s"))

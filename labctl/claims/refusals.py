@@ -11,13 +11,12 @@ from labctl.claims.refusals_faults import refuse_faults, refuse_misplaced
 from labctl.claims.refusals_streams import refuse_streams, refuse_translated
 from labctl.description.actions import (
     ActionSpec,
-    DnsFailSpec,
+    ConnectSpec,
     DnsSpec,
+    HealthSpec,
     HttpSpec,
     InjectSpec,
-    NoRouteSpec,
-    OkSpec,
-    ProhibitedSpec,
+    LookupSpec,
     TcpSpec,
     TraceSpec,
 )
@@ -25,9 +24,15 @@ from labctl.description.checks import CheckSpec, InnerSpec, SightSpec
 from labctl.description.document import Document
 from labctl.description.drills import SightsSpec
 from labctl.description.faults import Path, did_you_mean
+from labctl.description.outcomes import (
+    DnsFailSpec,
+    NoRouteSpec,
+    OkSpec,
+    ProhibitedSpec,
+)
 from labctl.model.network import Network
 
-_NAMED = (TcpSpec, HttpSpec)
+_NAMED = (TcpSpec, HttpSpec, ConnectSpec)
 """The probes whose target may be a domain name."""
 
 
@@ -124,14 +129,21 @@ def _refuse_foreign(document: Document, path: Path, sight: SightSpec, net: Netwo
 def _refuse_unnamed(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
     """A domain name needs somebody who asks for it, and, where the check is to work, somebody who knows it."""
     do = check.do
-    if not isinstance(do, _NAMED) or not is_domain(do.to) or check.from_ not in net.nodes:
+    if isinstance(do, LookupSpec):
+        name, field = do.name, "name"
+    elif isinstance(do, _NAMED) and is_domain(do.to):
+        name, field = do.to, "to"
+    else:
         return
-    at = (*where, "do", kind_of(do), "to")
+    if check.from_ not in net.nodes:
+        return
+    at = (*where, "do", kind_of(do), field)
     known = [record.name for zones in net.zones.values() for zone in zones for record in zone.records]
     if not net.nodes[check.from_].stub:
-        document.reading.fault(at, f"{check.from_} has no resolver to ask for a domain name; write an address")
-    elif isinstance(check.expect, OkSpec) and do.to not in known:
-        document.reading.fault(at, "no private DNS zone has this name", did_you_mean(do.to, known))
+        instead = "; write an address" if field == "to" else ""
+        document.reading.fault(at, f"{check.from_} has no resolver to ask for a domain name{instead}")
+    elif isinstance(check.expect, OkSpec) and name not in known:
+        document.reading.fault(at, "no private DNS zone has this name", did_you_mean(name, known))
 
 
 def _refuse_server(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
@@ -145,7 +157,7 @@ def _refuse_server(document: Document, net: Network, where: Path, check: CheckSp
 
 def _refuse_ambiguous(document: Document, net: Network, where: Path, check: CheckSpec) -> None:
     """A gateway that stands for a service at several addresses is called by none of them."""
-    if isinstance(check.do, (DnsSpec, InjectSpec)) or check.do.to not in net.nodes:
+    if isinstance(check.do, (DnsSpec, LookupSpec, HealthSpec, InjectSpec)) or check.do.to not in net.nodes:
         return
     if len(own := Places(net).translated(check.do.to)) > 1:
         rule, hint = "has several addresses", f"write one of them: {', '.join(map(str, own))}"
@@ -180,7 +192,7 @@ def _words(document: Document) -> Iterator[tuple[Path, str]]:
     """Every name or address in checks and drills that is not a plain reference, with its key path."""
     for i, check in document.numbered_checks():
         do, where = check.do, ("checks", i)
-        if not isinstance(do, DnsSpec):
+        if not isinstance(do, (DnsSpec, LookupSpec, HealthSpec)):
             yield (*where, "do", kind_of(do), "to"), do.to
         if isinstance(do, InjectSpec):
             yield (*where, "do", "inject", "source"), do.source
@@ -226,7 +238,7 @@ def _refuse_word(document: Document, path: Path, word: str, nodes: list[str]) ->
     if word in document.names:
         document.reading.fault(path, f"is a {document.names[word][0]}; expected a node or an address", value=word)
         return
-    if not (path[-2:] in (("tcp", "to"), ("http", "to")) and is_domain(word)):
+    if not (path[-2:] in (("tcp", "to"), ("http", "to"), ("connect", "to")) and is_domain(word)):
         document.reading.fault(path, "is no node and no IPv4 address", did_you_mean(word, nodes), value=word)
 
 

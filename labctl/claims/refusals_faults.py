@@ -19,6 +19,7 @@ from labctl.description.drills import (
 )
 from labctl.description.faults import Path, did_you_mean
 from labctl.model.network import Network
+from labctl.plan.compile import programs
 
 _NAMES = {spec: name for name, spec in FAULTS.items()}
 
@@ -102,15 +103,12 @@ def _refuse_source(document: Document, net: Network, at: Path, fault: OneWaySpec
 
 
 def _refuse_program(document: Document, net: Network, at: Path, fault: KillSpec | FreezeSpec) -> None:
-    if fault.node in net.spots:
-        rule = "is a network and not one machine: with its router gone, those on one prefix still reach each other"
-        document.reading.fault((*at, "node"), rule, "`link_down` or `blackhole` breaks all of it", value=fault.node)
-    runs = {
-        "resolver": net.resolvers.get(fault.node),
-        "server": net.listens.get(fault.node),
-        "watcher": net.watched.get(fault.node),
-    }
-    known = tuple(name for name, program in runs.items() if program)
+    also = fault.also if isinstance(fault, KillSpec) else ()
+    for path, node in (((*at, "node"), fault.node), *(((*at, "also", i), each) for i, each in enumerate(also))):
+        if node in net.spots:
+            rule = "is a network and not one machine: with its router gone, those on one prefix still reach each other"
+            document.reading.fault(path, rule, "`link_down` or `blackhole` breaks all of it", value=node)
+    known = programs(net, fault.node)
     if fault.program and fault.program not in known:
         hint = f"it runs its {', '.join(known)}" if known else "it runs none; leave `program` out for the whole node"
         document.reading.fault((*at, "program"), f"{fault.node} runs no {fault.program}", hint, value=fault.program)

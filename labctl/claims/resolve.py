@@ -13,33 +13,58 @@ from typing import Literal, assert_never
 from labctl.claims.expectations import Check, Expected, Hop, Spread, TraceHop
 from labctl.claims.places import SILENT_HOP, Places, address_of
 from labctl.description.actions import (
-    OUTCOMES,
     ActionSpec,
+    ConnectSpec,
     DnsSpec,
-    ExpectSpec,
-    FailSpec,
     FlowsSpec,
+    HealthSpec,
     HttpSpec,
     InjectSpec,
-    OkSpec,
+    LookupSpec,
     PingSpec,
     RateSpec,
-    SpreadSpec,
     TcpSpec,
-    TooBigSpec,
     TraceSpec,
     UdpSpec,
 )
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
+from labctl.description.outcomes import (
+    OUTCOMES,
+    ExpectSpec,
+    FailSpec,
+    OkSpec,
+    SpreadSpec,
+    TooBigSpec,
+)
+from labctl.model import stubs
 from labctl.model.network import Network
-from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tap, Tcp, Trace, Udp
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Named,
+    Ping,
+    Rate,
+    Tap,
+    Tcp,
+    Trace,
+    Udp,
+)
 
 ANSWER_MS = 4000
 """How long an answer may take: a router that asks three times for a neighbour in vain says so after 3 s and some."""
 
 SILENCE_MS = 1000
 """How long nothing must come back before that counts as silence."""
+
+HEALTH_MS = 500
+"""How long a location of a custom resolver may take to answer, beyond what it may take to ask others in vain."""
 
 
 @dataclass(slots=True)
@@ -74,16 +99,19 @@ class Resolver:
             silent=silent,
             path=path,
             control=spec.control,
-            timeout_ms=_timeout_ms(spec) * self.time_scale,
+            timeout_ms=_timeout_ms(spec, places.net) * self.time_scale,
             taps=tuple(dict.fromkeys([*places.taps((*see, *silent)), *_further_taps(expected, path, places)])),
         )
 
 
-def _timeout_ms(spec: CheckSpec) -> int:
+def _timeout_ms(spec: CheckSpec, net: Network) -> int:
+    patience_ms = max((each.get("patience_ms", 1500) for each in net.resolver_options.values()), default=1500)
     if spec.within:
         return spec.within
     if OUTCOMES[type(spec.expect)] == "filtered":
         return SILENCE_MS
+    if isinstance(spec.do, HealthSpec):
+        return HEALTH_MS + patience_ms * 5 // 4
     return ANSWER_MS + (spec.do.for_ if isinstance(spec.do, RateSpec) else 0)
 
 
@@ -99,15 +127,13 @@ def _action(check: CheckSpec, places: Places) -> Action:
         case DnsSpec() as do:
             return Dns(do.server, do.name, do.type, "tcp" if do.transport == "tcp" else "udp")
         case TcpSpec() as do:
-            to, name, server = _target(do.to, check.from_, places)
-            return Tcp(do.port, to, name, server, do.send)
+            return Tcp(do.port, *target(do.to, check.from_, places), do.send)
         case UdpSpec() as do:
             return Udp(places.ip(do.to), do.port)
         case PingSpec() as do:
             return Ping(places.ip(do.to), do.size, do.df)
         case HttpSpec() as do:
-            to, name, server = _target(do.to, check.from_, places)
-            return Http(do.port, do.path, do.host or do.to, to, name, server)
+            return Http(do.port, do.path, do.host or do.to, *target(do.to, check.from_, places))
         case TraceSpec() as do:
             proto: Literal["udp", "icmp", "tcp"] = (
                 "udp" if do.proto == "udp" else "icmp" if do.proto == "icmp" else "tcp"
@@ -117,18 +143,29 @@ def _action(check: CheckSpec, places: Places) -> Action:
             return _rate(do, check.expect, places)
         case FlowsSpec() as do:
             return Flows(places.ip(do.to), do.port, do.count, _transport(do.proto))
+        case ConnectSpec() as do:
+            return Connect(do.port, do.count, *target(do.to, check.from_, places))
+        case LookupSpec() as do:
+            return _lookup(do, check.from_, places.net)
+        case HealthSpec() as do:
+            return Health(places.serving(do.of))
         case InjectSpec() as do:
             return Inject(places.ip(do.source), places.ip(do.to), do.port, do.via)
         case _:
             assert_never(check.do)
 
 
-def _target(word: str, node: str, places: Places) -> tuple[IPv4Address | None, str, IPv4Address | None]:
-    """The address; or the domain name and the server that the applications of `node` ask for it."""
+def target(word: str, node: str, places: Places) -> tuple[IPv4Address | None, Named | None]:
+    """The address; or the domain name and the servers that the applications of `node` ask for it."""
     if word in places.net.addresses or address_of(word) is not None:
-        return places.ip(word), "", None
-    stub = places.net.nodes[node].stub
-    return None, word, stub[0] if stub else None
+        return places.ip(word), None
+    net = places.net
+    return None, Named(word, net.nodes[node].stub * net.stub_attempts, net.stub_s * 1000)
+
+
+def _lookup(do: LookupSpec, node: str, net: Network) -> Lookup:
+    by: Literal["getent", "dig", "curl"] = "dig" if do.by == "dig" else "curl" if do.by == "curl" else "getent"
+    return Lookup(do.name, by, net.nodes[node].stub, tuple(stubs.files(net, node).items()))
 
 
 def _transport(word: str) -> Literal["udp", "tcp"]:
@@ -154,6 +191,8 @@ def _expected(spec: ExpectSpec, do: ActionSpec, places: Places) -> Expected:
         outcome,
         answers=spec.answers,
         any_order=spec.order == "any",
+        first=spec.first,
+        ttl_s=spec.ttl,
         authoritative=spec.authoritative,
         source=places.maybe(spec.source),
         server=spec.server,
@@ -165,6 +204,9 @@ def _expected(spec: ExpectSpec, do: ActionSpec, places: Places) -> Expected:
         rate_bit=spec.rate,
         tolerance=spec.tolerance if spec.rate is not None else 0,
         spread=_spread(spec.spread) if spec.spread else None,
+        reached=spec.reached,
+        established=spec.established,
+        state=spec.state,
     )
 
 

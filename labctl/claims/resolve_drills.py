@@ -10,8 +10,14 @@ from dataclasses import dataclass
 
 from labctl.claims.expectations import Bounds, Change, Check, Drill, Felt, Part, Traffic
 from labctl.claims.places import Places
+from labctl.claims.resolve import target
 from labctl.claims.resolve_faults import Faults, in_words
-from labctl.description.actions import DnsSpec
+from labctl.description.actions import (
+    DnsSpec,
+    HealthSpec,
+    LookupSpec,
+    TcpSpec,
+)
 from labctl.description.document import Document
 from labctl.description.drills import BoundsSpec, ChangeSpec, DrillSpec, FeltSpec, FlapSpec
 from labctl.description.edit import words
@@ -20,6 +26,15 @@ from labctl.plan.diff import diff
 from labctl.plan.objects import Create, Delete, Plan, Step
 from labctl.plan.relations import makes
 from labctl.probes.wire import Tap
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The checks of a drill or change, resolved: before it, while it lasts, and once the lab is as before."""
+
+    first: tuple[Check, ...] = ()
+    then: tuple[Check, ...] = ()
+    afterwards: tuple[Check, ...] = ()
 
 
 @dataclass(slots=True)
@@ -34,12 +49,12 @@ class DrillResolver:
     plan: Plan
     time_scale: int = 1
 
-    def drills(self, then: Mapping[str, tuple[Check, ...]]) -> tuple[Drill, ...]:
-        """Every drill; `then` are the checks of each that has any, resolved, by its id."""
-        return tuple(self._drill(each, then.get(each.id, ())) for each in self.document.drills)
+    def drills(self, checks: Mapping[str, Resolved]) -> tuple[Drill, ...]:
+        """Every drill; `checks` are those of each, resolved, by its id."""
+        return tuple(self._drill(each, checks[each.id]) for each in self.document.drills)
 
-    def change(self, spec: ChangeSpec, then: tuple[Check, ...], after: Plan) -> Change:
-        """A live change; `then` are its checks, resolved against the lab as it is after the change, whose plan is
+    def change(self, spec: ChangeSpec, checks: Resolved, after: Plan) -> Change:
+        """A live change, its checks resolved, those of `then` against the lab as it is after the change, whose plan is
         `after`.
 
         Places are those of the lab as it is before it: the taps are set up then. The way of the traffic is told by the
@@ -55,14 +70,16 @@ class DrillResolver:
             what=words(spec),
             felt=self._felt(spec.bounds),
             reach_ms=self._stretched(spec.bounds.reach),
-            then=then,
+            then=checks.then,
             throughout=parts[0],
             before=parts[1],
             changed=parts[2],
             after=parts[3],
+            first=checks.first,
+            afterwards=checks.afterwards,
         )
 
-    def _drill(self, spec: DrillSpec, then: tuple[Check, ...]) -> Drill:
+    def _drill(self, spec: DrillSpec, checks: Resolved) -> Drill:
         places = Places(self.net)
         parts = [places.part(each) for each in (spec.throughout, spec.before, spec.meanwhile, spec.after)]
         return Drill(
@@ -73,7 +90,9 @@ class DrillResolver:
             what=in_words(spec.fault),
             hold_ms=0 if isinstance(spec.fault, FlapSpec) else spec.for_ * self.time_scale,
             bounds=self._bounds(spec.bounds),
-            then=then,
+            first=checks.first,
+            then=checks.then,
+            afterwards=checks.afterwards,
             throughout=parts[0],
             before=parts[1],
             meanwhile=parts[2],
@@ -84,16 +103,19 @@ class DrillResolver:
         self, spec: DrillSpec | ChangeSpec, parts: list[Part], remade: Set[tuple[str, str]] = frozenset()
     ) -> Traffic:
         check = next(each for each in self.document.checks if each.id == spec.during)
-        assert not isinstance(check.do, DnsSpec)
+        assert not isinstance(check.do, (DnsSpec, LookupSpec, HealthSpec))
         places = Places(self.net)
-        target = places.ip(check.do.to)
+        to, named = target(check.do.to, check.from_, places)
+        end = self.net.holder(places.leads_to(to)) if to else ""
         return Traffic(
             node=check.from_,
-            target_node=self.net.holder(target) or check.do.to,
-            target=target,
+            target_node=end or ("" if named else check.do.to),
+            target=to,
             rate=max(1, spec.rate // self.time_scale),
             taps=tuple(places.taps(sight for part in parts for sight in (*part.see, *part.silent))),
             track=tuple(tap for tap in self._track() if (tap.namespace, tap.device) not in remade),
+            port=check.do.port if spec.stream == "tcp" and isinstance(check.do, TcpSpec) else 0,
+            named=named,
         )
 
     def _track(self) -> Iterator[Tap]:

@@ -63,7 +63,7 @@ class Faults:
                 ports = _ports(plugs_of(self.net, link))
                 return Flap(ports, spec.times, spec.down * self.time_scale, spec.up * self.time_scale)
             case ZoneOffSpec(zone=zone):
-                there = [each for each in self.net.plugs if self.net.segments[each.segment].zone == zone]
+                there = [each for each in self.net.plugs if self.net.layer2(each.segment).zone == zone]
                 return LinkDown(tuple(_plug(self.net, each).port for each in there))
             case BlackholeSpec(link=link):
                 return Blackhole(self._silenced(link), cast(Proto, spec.proto))
@@ -75,7 +75,12 @@ class Faults:
             case DegradeSpec():
                 return self._degrade(spec)
             case KillSpec(node=node, program=program):
-                return Kill(self._programs(node, program), () if program else self._devices(node))
+                whole = (*(() if program else (node,)), *spec.also)
+                programs = (
+                    *self._programs(node, program),
+                    *(each for one in spec.also for each in self._programs(one, "")),
+                )
+                return Kill(programs, tuple(each for one in whole for each in self._devices(one)))
             case FreezeSpec(node=node, program=program):
                 return Freeze(self._programs(node, program), () if program else self._devices(node))
             case RekeySpec(connection=connection):
@@ -108,8 +113,9 @@ class Faults:
         return tuple(each for each in every if name in ("", each.name))
 
     def _devices(self, node: str) -> tuple[Port, ...]:
-        """The devices by which a node hangs on others; its tunnels go by these."""
-        return tuple(each.device for each in _plugged(self.net) if each.node == node)
+        """The devices by which a node hangs on others, and others on it; its tunnels go by these."""
+        hosted = (Port(*plug.port) for plug in self.net.plugs if plug.host == node)
+        return (*(each.device for each in _plugged(self.net) if each.node == node), *hosted)
 
     def _rekey(self, connection: str) -> Rekey:
         esp = next(each for each in self.net.esps if each.name == device_name(connection))
@@ -128,7 +134,7 @@ def in_words(spec: FaultSpec) -> str:
         case OneWaySpec():
             return f"one_way {_flow(spec.proto)}{spec.link} from {spec.source}"
         case KillSpec():
-            return f"kill {_part(spec.program)}{spec.node}"
+            return " and ".join((f"kill {_part(spec.program)}{spec.node}", *spec.also))
         case FreezeSpec():
             return f"freeze {_part(spec.program)}{spec.node}"
         case RekeySpec():
@@ -169,7 +175,8 @@ def shaped(net: Network, link: str) -> list[Plugged]:
 
 def is_side(net: Network, link: str) -> bool:
     """Whether `link` is one side of a node rather than a link that nodes share."""
-    return any(spot.direction == "both" and spot.namespace in net.segments for spot in net.spots.get(link, []))
+    ports = {plug.port for plug in net.plugs}
+    return any(spot.direction == "both" and (spot.namespace, spot.device) in ports for spot in net.spots.get(link, []))
 
 
 def zones(net: Network) -> tuple[str, ...]:
@@ -186,8 +193,8 @@ def _plugged(net: Network) -> Iterator[Plugged]:
 
 
 def _plug(net: Network, plug: Plug) -> Plugged:
-    port = Port(plug.segment, device_name(plug.node))
-    return Plugged(plug.node, Port(plug.node, plug.device), port, net.segments[plug.segment].mtu, plug.delay_ms)
+    mtu = net.layer2(plug.segment).mtu
+    return Plugged(plug.node, Port(plug.node, plug.device), Port(*plug.port), mtu, plug.delay_ms)
 
 
 def _ports(plugs: list[Plugged]) -> tuple[Port, ...]:

@@ -33,15 +33,27 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
+class Asides:
+    """The verdicts on the checks of a drill or live change: on those just before it, on those of the lab while it was
+    broken or changed, and on those once it was as before.
+    """
+
+    first: tuple[Verdict, ...] = ()
+    then: tuple[Verdict, ...] = ()
+    afterwards: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StreamVerdict:
     """What became of a drill or of a live change; numbers are None where nothing was measured.
 
-    `what` is the fault or the edit in words. `restored_ms` counts from the event that the bound counts from to the
-    sending of the first packet of a stream that is whole again; `loss_derived_ms` is the packets lost over the rate
-    (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then` was true. `way`: the nodes
-    that the stream crossed, with the device by which it left each, for each part of the time. `dropped`: how many
-    packets a fault that drops a number of them did drop, not only of the stream. `spoiled`: something other than the
-    event kept it from proving anything; `attempts`: how often it was carried out before it was not.
+    `what` is the fault or the edit in words; `stream` what carried the numbers. `restored_ms` counts from the event
+    that the bound counts from to the sending of the first packet of a stream that is whole again; `loss_derived_ms` is
+    the packets lost over the rate (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then`
+    was true. `way`: the nodes that the stream crossed, with the device by which it left each, for each part of the
+    time. `dropped`: how many packets a fault that drops a number of them did drop, not only of the stream. `spoiled`:
+    something other than the event kept it from proving anything; `attempts`: how often it was carried out before it was
+    not.
     """
 
     id: str
@@ -51,6 +63,7 @@ class StreamVerdict:
     verdict: Word
     reason: str = ""
     rate: int = 0
+    stream: Literal["udp", "tcp"] = "udp"
     sent: int = 0
     lost: int | None = None
     duplicated: int | None = None
@@ -65,7 +78,9 @@ class StreamVerdict:
     way: dict[str, str] = field(default_factory=dict)
     parts: dict[str, tuple[Flow, ...]] = field(default_factory=dict)
     course: Course | None = None
+    first: tuple[Verdict, ...] = ()
     then: tuple[Verdict, ...] = ()
+    afterwards: tuple[Verdict, ...] = ()
     dropped: int | None = None
     spoiled: bool = False
     attempts: int = 1

@@ -11,7 +11,22 @@ from itertools import pairwise
 from typing import assert_never
 
 from labctl.claims.expectations import Hop, Inner, Sight, Spread
-from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flow,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Ping,
+    Rate,
+    Tcp,
+    Trace,
+    Udp,
+)
 
 TUNNELS = ("gre", "geneve")
 """What carries another packet in clear."""
@@ -29,15 +44,26 @@ class Findings:
 
 def sight_faults(see: Iterable[Sight], silent: Iterable[Sight], flows: Sequence[Flow]) -> list[str]:
     """What was not seen and should have been, and what was seen and should not."""
-    faults = [f"not seen: {sight}" for sight in see if not any(matches(sight, flow) for flow in flows)]
+    faults = [fault for sight in see if (fault := _miscounted(sight, flows))]
     for sight in silent:
         seen = [flow for flow in flows if matches(sight, flow)]
         if seen:
-            packets = sum(flow.marked if sight.marker else flow.packets for flow in seen)
             # Of packets that only some of a flow are, the number is not known.
-            count = "seen" if sight.longer else f"seen {packets} times"
+            count = "seen" if sight.longer else f"seen {_packets(sight, seen)} times"
             faults.append(f"{count}: {sight} (first {seen[0].proto} {seen[0].src} to {seen[0].dst})")
     return faults
+
+
+def _miscounted(sight: Sight, flows: Sequence[Flow]) -> str:
+    """What is wrong with how often a sight was seen, "" where nothing is."""
+    packets = _packets(sight, [flow for flow in flows if matches(sight, flow)])
+    if sight.least <= packets and (sight.most is None or packets <= sight.most):
+        return ""
+    return f"seen {packets} times: {sight}" if packets else f"not seen: {sight}"
+
+
+def _packets(sight: Sight, seen: Sequence[Flow]) -> int:
+    return sum(flow.marked if sight.marker else flow.packets for flow in seen)
 
 
 def matches(sight: Sight, flow: Flow) -> bool:
@@ -76,9 +102,9 @@ def is_request(action: Action, flow: Flow) -> bool:
     """Whether marked packets are on the way there: neither an answer nor an ICMP error about one of them."""
     packet = in_clear(flow)
     match action:
-        case Dns():
+        case Dns() | Lookup() | Health():
             return packet.dport == _DNS_PORT
-        case Tcp() | Udp() | Http() | Flows() | Inject():
+        case Tcp() | Udp() | Http() | Flows() | Connect() | Inject():
             return packet.dport == action.port
         case Trace(proto="udp" | "tcp"):
             return packet.proto == action.proto and packet.dport == action.port

@@ -10,7 +10,7 @@ from labctl.claims.expectations import Check, Expected, TraceHop
 from labctl.claims.quantities import rate, time, times
 from labctl.claims.sightings import path_findings, sight_faults, spread_findings
 from labctl.probes.httpanswer import KEPT
-from labctl.probes.wire import Flow, Flows, Http, Inject, Rate, Reply, Trace
+from labctl.probes.wire import Action, Connect, Flow, Flows, Health, Http, Inject, Lookup, Rate, Reply, Trace
 
 Word = Literal["pass", "fail", "inconclusive"]
 
@@ -20,8 +20,8 @@ _OWN = ("no_route", "too_big", "prohibited")
 _OF_NAMES = ("nxdomain", "nodata", "servfail")
 """Outcomes that only the lookup of a name can have."""
 
-_SHORT = 60
-"""Characters of a body that are told."""
+_SHORT, _PRINTED = 60, 160
+"""Characters of a body that are told, and of what a program printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,17 @@ def _beside_controls(verdict: Verdict, passed: Mapping[str, bool]) -> Verdict:
 def observed(reply: Reply) -> str:
     """What a probe found, in a line."""
     text = " ".join(reply.body.split())
-    body = text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
+    body = _shortened(text, _SHORT)
+    output = " ".join(reply.said.split())
     words = [
         f"filtered for {time(reply.elapsed_ms)}" if reply.outcome == "filtered" else str(reply.outcome),
         f"answers {', '.join(reply.answers)}" if reply.answers else "",
+        f"{reply.established} established" if reply.established else "",
+        f"not so {reply.rest}" if reply.rest else "",
+        reply.state,
+        f"at {' after '.join(reversed(reply.tried))}" if reply.tried else "",
         "authoritative" if reply.authoritative else "",
+        f"ttl {reply.ttl_s} s" if reply.ttl_s >= 0 else "",
         f"from server {reply.server}" if reply.server else "",
         f"client seen as {reply.peer}" if reply.peer else "",
         f"mss {reply.mss}" if reply.mss else "",
@@ -102,11 +108,16 @@ def observed(reply: Reply) -> str:
         f"by {reply.reporter}" if reply.reporter else "",
         f"status {reply.status}" if reply.status else "",
         f"body `{body}`" if body else "",
+        f"printed `{_shortened(output, _PRINTED)}`" if output and not reply.state else output,
         f"hops {', '.join(reply.hops)}" if reply.hops else "",
         rate(reply.rate_bit) if reply.rate_bit else "",
         f"{reply.answered} flows answered" if reply.answered else "",
     ]
     return ", ".join(word for word in words if word)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def number(check: Check, reply: Reply) -> str:
@@ -120,6 +131,8 @@ def number(check: Check, reply: Reply) -> str:
             return rate(reply.rate_bit)
         case Trace() if reply.hops:
             return f"{len(reply.hops)} hop{'s' if len(reply.hops) > 1 else ''}"
+        case Connect() if reply.established:
+            return f"{reply.established} held"
         case Flows() if reply.answered:
             return f"{reply.answered} flows"
         case _:
@@ -152,8 +165,11 @@ def _no_evidence(check: Check, reply: Reply) -> str:
         return f"the probe itself failed: {reply.reason}"
     if not reply.ready:
         return f"a tap was not listening all the time: {reply.reason}"
-    if not reply.sent and (reply.outcome == "filtered" or isinstance(check.action, Inject)):
+    if not reply.sent and (reply.outcome == "filtered" or isinstance(check.action, (Inject, Lookup))):
         return f"the probe was never seen to leave {check.node}"
+    questions = _questions(check.action)
+    if questions > reply.sent:
+        return f"only {reply.sent} packets of {questions} or more were seen to leave {check.node}"
     kept_in = reply.outcome in ("no_route", "prohibited", "too_big") and not reply.reporter
     if not reply.sent and not kept_in and any(sight.marker for sight in check.silent):
         return "no packet of the probe could be told by its marker, so that its silence proves nothing"
@@ -161,6 +177,17 @@ def _no_evidence(check: Check, reply: Reply) -> str:
         waited, stated = times(reply.elapsed_ms, check.timeout_ms)
         return f"nothing came back for {waited}, but only {stated} would be silence"
     return ""
+
+
+def _questions(action: Action) -> int:
+    """How many packets must leave for what does not answer to count as silent, beyond one."""
+    match action:
+        case Connect():
+            return action.count
+        case Health():
+            return len(action.servers)
+        case _:
+            return 0
 
 
 def _late(check: Check, reply: Reply) -> str:
@@ -184,6 +211,8 @@ def _outcome_faults(check: Check, reply: Reply) -> list[str]:
         faults += _http_faults(expected, reply)
     if isinstance(check.action, Flows) and expected.outcome == "ok" and reply.answered < check.action.count:
         faults.append(f"{reply.answered} of {check.action.count} flows were answered")
+    if isinstance(check.action, Connect) and expected.outcome == "ok":
+        faults += _connection_faults(check.action, expected, reply)
     if expected.hops:
         faults += _hop_faults(expected.hops, reply.hops)
     return faults
@@ -196,7 +225,14 @@ def _detail_faults(expected: Expected, reply: Reply) -> list[str]:
     )  # fmt: skip
     claims = (
         (not expected.answers or answers[0] == answers[1], f"answers {', '.join(reply.answers) or 'nothing'}"),
+        (
+            not expected.first or reply.answers[:1] == (str(expected.first),),
+            f"{', '.join(reply.answers[:1])} came first",
+        ),
+        (expected.ttl_s is None or (0 <= reply.ttl_s <= expected.ttl_s), f"a time-to-live of {reply.ttl_s} s"),
         (not expected.authoritative or reply.authoritative, "the answer is not authoritative"),
+        (not expected.reached or reply.tried[-1:] == (str(expected.reached),), f"{_ended_at(reply)} was connected to"),
+        (not expected.state or reply.state == expected.state, f"it is {reply.state or 'nothing'}"),
         (not expected.server or reply.server == expected.server, f"{reply.server or 'nobody'} answered"),
         (not expected.source or reply.peer == str(expected.source), f"the server saw {reply.peer or 'nobody'}"),
         (not expected.mss or 0 < reply.mss <= expected.mss, f"segments of {reply.mss} bytes"),
@@ -204,6 +240,10 @@ def _detail_faults(expected: Expected, reply: Reply) -> list[str]:
         (expected.rate_bit is None or least <= reply.rate_bit <= most, f"{rate(reply.rate_bit)} got through"),
     )
     return [wrong for holds, wrong in claims if not holds]
+
+
+def _ended_at(reply: Reply) -> str:
+    return ", ".join(reply.tried[-1:]) or "no address of a name"
 
 
 def _reporter_faults(check: Check, reply: Reply) -> list[str]:
@@ -232,6 +272,13 @@ def _cut_body(expected: Expected, reply: Reply) -> list[str]:
     if expected.body in reply.body or len(reply.body.encode()) < KEPT:
         return []
     return [f"`{expected.body}` is not in the first {KEPT} bytes of the body, and no more of it are kept"]
+
+
+def _connection_faults(action: Connect, expected: Expected, reply: Reply) -> Iterator[str]:
+    wanted = action.count if expected.established is None else expected.established
+    if reply.established != wanted:
+        rest = f": {reply.rest}" if reply.rest else ""
+        yield f"{reply.established} of {action.count} connections were established together, expected {wanted}{rest}"
 
 
 def _hop_faults(expected: Sequence[TraceHop], found: Sequence[str]) -> Iterator[str]:

@@ -17,9 +17,10 @@ from labctl.plan.needs import Mechanism
 def examine(topology: str, *, variables: Sequence[str], as_json: bool) -> int:
     """Examine for everything, or for one topology. The exit status: 0 if it can run somewhere, else 3."""
     if topology:
-        from labctl.building import mechanisms
+        from labctl.building import asked_by, mechanisms
 
-        wanted = mechanisms(files.read(topology, variables=variables))
+        described = files.read(topology, variables=variables)
+        wanted = (*mechanisms(described), *asked_by(described))
     else:
         wanted = get_args(Mechanism)
     findings = doctor.probe(wanted)

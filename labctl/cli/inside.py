@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,9 +13,9 @@ from labctl.description.faults import did_you_mean
 from labctl.errors import UsageError
 from labctl.kernel import netns
 from labctl.kernel.paths import Paths
+from labctl.model import stubs
+from labctl.model.network import Network
 from labctl.plan.objects import Namespace
-
-RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 def become(lab: str, node: str, command: Sequence[str]) -> NoReturn:
@@ -28,18 +27,19 @@ def become(lab: str, node: str, command: Sequence[str]) -> NoReturn:
         raise UsageError(f"lab {lab} has no node {node}", hint=did_you_mean(node, nodes))
     described = describe(saved.description.encode(), saved.journal.source, saved.journal.time_scale)
     with netns.enter(paths.namespace(node)):
-        netns.settle(_resolv_conf(paths, node, described.stubs.get(node, ())))
+        netns.settle(_files(paths, node, described.network))
         try:
             os.execvp(command[0], list(command))
         except OSError as error:
             raise UsageError(f"{command[0]}: {error.strerror}") from None
 
 
-def _resolv_conf(paths: Paths, node: str, servers: Sequence[IPv4Address]) -> dict[Path, Path]:
-    """The node's own resolv.conf(5), to be seen in place of the host's."""
-    if not servers or not RESOLV_CONF.exists():
-        return {}
-    file = paths.root / f"resolv.conf.{node}"
-    file.write_text("".join(f"nameserver {address}\n" for address in servers))
-    file.chmod(0o644)
-    return {RESOLV_CONF: file}
+def _files(paths: Paths, node: str, net: Network) -> dict[Path, Path]:
+    """The node's own files of /etc, to be seen in place of those that the host has."""
+    found = {}
+    for name, text in stubs.files(net, node).items():
+        if (place := Path(name)).exists():
+            found[place] = paths.root / f"{place.name}.{node}"
+            found[place].write_text(text)
+            found[place].chmod(0o644)
+    return found

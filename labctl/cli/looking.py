@@ -40,7 +40,10 @@ def _lab_data(each: state.LabSummary) -> dict[str, Any]:
 
 
 def inspect(name: str, *, as_json: bool) -> None:
-    """One lab: its nodes with their devices and addresses as the kernel has them, and its programs."""
+    """One lab: its nodes with their devices and addresses as the kernel has them, its programs, and what its
+    description says of resources that no device shows.
+    """
+    from labctl.describe import describe
     from labctl.drift import observed
     from labctl.report.nodes import node_facts
 
@@ -49,13 +52,14 @@ def inspect(name: str, *, as_json: bool) -> None:
     nodes = [each.name for each in saved.plan.objects if isinstance(each, Namespace)]
     found = node_facts(observed(paths, (saved.plan,)))
     programs, trouble = _programs(paths)
+    states = describe(saved.description.encode(), saved.journal.source, saved.journal.time_scale).network.states
     gone = [node for node in nodes if node not in found]
     if gone:
         lost = f"the namespaces of {', '.join(gone)} are gone: `labctl apply {saved.journal.source}` makes them anew"
         trouble = f"{lost}; {trouble}" if trouble else lost
     if as_json:
-        data = {"lab": name, "status": saved.status, "nodes": found, "programs": programs, "trouble": trouble}
-        print(json.dumps(data))
+        data = {"lab": name, "status": saved.status, "nodes": found, "programs": programs}
+        print(json.dumps({**data, "states": states, "trouble": trouble}))
         return
     print(f"lab {name}: {saved.status}, {len(nodes)} namespaces, from {saved.journal.source}")
     for node, links in found.items():
@@ -65,6 +69,8 @@ def inspect(name: str, *, as_json: bool) -> None:
     for each in programs:
         paths_text = " ".join(f"{path}={condition}" for path, condition in each["paths"].items())
         print(f"{each['namespace']}/{each['name']}: {each['state']} pid {each['pid']} {paths_text}".rstrip())
+    for resource, words in states.items():
+        print(f"{resource}: {'; '.join(words)}")
     if trouble:
         print(trouble)
 

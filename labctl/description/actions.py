@@ -1,15 +1,15 @@
-"""What a check does and what must come of it, as written."""
+"""What a check does, as written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from labctl.description.record import OneOf, RecordOf, option
-from labctl.description.types import Choice, ListOf, MapOf, Ref, Type
-from labctl.description.units import DURATION, PERCENT, RATE, SIZE
-from labctl.description.words import ADDRESS, BOOLEAN, HOP, PLACE, TARGET, TEXT, integer
+from labctl.description.record import OneOf, option
+from labctl.description.types import Choice, Ref, Type
+from labctl.description.units import DURATION, RATE, SIZE
+from labctl.description.words import ADDRESS, BOOLEAN, DOMAIN, PLACE, TARGET, TEXT, integer
 
 NODES: tuple[str, ...] = ("node",)
 LINKS: tuple[str, ...] = ("link",)
@@ -23,7 +23,11 @@ class DnsSpec:
 
     server: IPv4Address = option(ADDRESS, "the server's address")
     name: str = option(TEXT, "the name to ask for")
-    type: str = option(Choice(("A", "AAAA", "ANY", "CNAME", "MX", "NS", "PTR", "SOA", "TXT")), "the record type", "A")
+    type: str = option(
+        Choice(("A", "AAAA", "ANY", "AXFR", "CNAME", "MX", "NS", "PTR", "SOA", "TXT")),
+        "the record type; AXFR asks for a whole zone, by TCP",
+        "A",
+    )
     transport: str = option(Choice(("udp", "tcp")), "how to ask", "udp")
 
 
@@ -33,7 +37,11 @@ class TcpSpec:
 
     example: ClassVar[str] = "{tcp: {to: db1, port: 5432, send: 1MB}}"
 
-    to: str = option(TARGET, "where to; a domain name is asked of the sender's own resolver, and must resolve")
+    to: str = option(
+        TARGET,
+        "where to; a domain name is asked of the sender's own resolver, and must resolve; of several addresses each "
+        "but the last has an equal share of the time before the next one is tried",
+    )
     port: int = option(integer(1, 65535), "the port")
     send: int = option(SIZE, "how much to send", 64)
 
@@ -119,7 +127,57 @@ class FlowsSpec:
     proto: str = option(Choice(("udp", "tcp")), "what to send", "udp")
 
 
-ActionSpec = DnsSpec | TcpSpec | UdpSpec | PingSpec | HttpSpec | TraceSpec | RateSpec | FlowsSpec | InjectSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectSpec:
+    """Open TCP connections to a test server, hold those that come about open together, then close all of them."""
+
+    example: ClassVar[str] = "{connect: {to: db1, port: 5432, count: 17}}"
+
+    to: str = option(TARGET, "where to; a domain name is asked of the sender's own resolver, and must resolve")
+    port: int = option(integer(1, 65535), "the port")
+    count: int = option(integer(1, 400), "how many at once", 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupSpec:
+    """Look a name up as an application of the node does: an ordinary program, with the node's own resolv.conf."""
+
+    example: ClassVar[str] = "{lookup: {name: kms.example.com, by: getent}}"
+
+    name: str = option(DOMAIN, "the name to look up")
+    by: str = option(
+        Choice(("getent", "dig", "curl")),
+        "the program: getent asks as every C program does (getaddrinfo), dig as a DNS tool, curl connects to port 80 "
+        "of what it finds and tells the addresses that it tried",
+        "getent",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSpec:
+    """Ask every location of a custom resolver, each for itself, and tell the state of all together. One that is not
+    enabled is down.
+    """
+
+    example: ClassVar[str] = "{health: {of: cr}}"
+
+    of: str = option(Ref(("custom_resolver",)), "the custom resolver")
+
+
+ActionSpec = (
+    DnsSpec
+    | TcpSpec
+    | UdpSpec
+    | PingSpec
+    | HttpSpec
+    | TraceSpec
+    | RateSpec
+    | FlowsSpec
+    | ConnectSpec
+    | LookupSpec
+    | HealthSpec
+    | InjectSpec
+)
 ACTIONS: dict[str, type[ActionSpec]] = {
     "dns": DnsSpec,
     "tcp": TcpSpec,
@@ -129,143 +187,9 @@ ACTIONS: dict[str, type[ActionSpec]] = {
     "trace": TraceSpec,
     "rate": RateSpec,
     "flows": FlowsSpec,
+    "connect": ConnectSpec,
+    "lookup": LookupSpec,
+    "health": HealthSpec,
     "inject": InjectSpec,
 }
 ACTION: Type[ActionSpec] = OneOf(ACTIONS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpreadSpec:
-    """How flows share links: each flow on one of them, and each of them with its share of the flows."""
-
-    example: ClassVar[str] = "{over: [isp1, isp2], least: 30%}"
-
-    over: tuple[str, ...] = option(
-        ListOf(Ref((*LINKS, *NODES)), least=2), "links, subnets, nodes or sides of nodes where a flow is seen in clear"
-    )
-    least: int = option(PERCENT, "the smallest share that each of them may have, in per cent of the flows", 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OkSpec:
-    """It works; the options say what else must be so."""
-
-    example: ClassVar[str] = "{ok: {server: db1, source: 10.0.1.10}}"
-
-    answers: tuple[str, ...] = option(ListOf(TEXT), "the DNS answers", ())
-    order: str = option(Choice(("strict", "any")), "whether the DNS answers come in the order written", "strict")
-    authoritative: bool = option(BOOLEAN, "the DNS answer is authoritative (AA)", False)
-    source: str = option(PLACE, "whom the server saw as its client", "")
-    server: str = option(Ref(NODES), "the node that answered", "")
-    mss: int = option(integer(0, 65535), "the largest TCP segment that the connection may use, in bytes (0: any)", 0)
-    status: int | None = option(integer(100, 599), "the HTTP status", None)
-    body: str = option(TEXT, "a text that the HTTP body contains", "")
-    header: dict[str, str] = option(MapOf(TEXT, TEXT), "HTTP headers and their values", {})
-    hops: tuple[str, ...] = option(
-        ListOf(HOP), "the hops of a trace, the target last; `*` is one that stays silent", ()
-    )
-    rate: int | None = option(RATE, "what gets through", None)
-    tolerance: int = option(PERCENT, "how far from `rate` it may be, in per cent of it", 10)
-    spread: SpreadSpec | None = option(RecordOf(SpreadSpec), "how the flows share links", None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailSpec:
-    """It fails in the way named."""
-
-    by: str = option(Ref(NODES), "the node whose ICMP error says so", "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooBigSpec:
-    """The packet is too large on the way and the sender is told: ICMP fragmentation needed (RFC 1191)."""
-
-    example: ClassVar[str] = "{too_big: 1400}"
-
-    mtu: int = option(integer(68, 65535), "the MTU that the error names")
-    by: str = option(Ref(NODES), "the node whose ICMP error says so", "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilenceSpec:
-    """Nothing comes back while the probe provably left."""
-
-    example: ClassVar[str] = "filtered"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DnsFailSpec:
-    """The DNS answer has this code."""
-
-
-class RefusedSpec(FailSpec):
-    """Nothing listens there: TCP RST or ICMP port unreachable."""
-
-    example: ClassVar[str] = "refused"
-
-
-class NoRouteSpec(FailSpec):
-    """There is no way there, and the sender is told: ICMP net or host unreachable, or no route of its own."""
-
-    example: ClassVar[str] = "{no_route: {by: vpc1}}"
-
-
-class ProhibitedSpec(FailSpec):
-    """A filter on the way says no: ICMP administratively prohibited."""
-
-    example: ClassVar[str] = "{prohibited: {by: bb}}"
-
-
-class NxdomainSpec(DnsFailSpec):
-    """DNS says that the name does not exist (RCODE 3)."""
-
-    example: ClassVar[str] = "nxdomain"
-
-
-class NodataSpec(DnsFailSpec):
-    """DNS says that the name has no such record (RCODE 0 without answers, RFC 2308)."""
-
-    example: ClassVar[str] = "nodata"
-
-
-class ServfailSpec(DnsFailSpec):
-    """The DNS server could not answer (RCODE 2)."""
-
-    example: ClassVar[str] = "servfail"
-
-
-ExpectSpec = OkSpec | FailSpec | TooBigSpec | SilenceSpec | DnsFailSpec
-_FAILING = (
-    "say in which way: refused, no_route, prohibited, too_big, filtered (nothing comes back); of DNS nxdomain, nodata, "
-    "servfail"
-)
-EXPECT: Type[ExpectSpec] = OneOf(
-    {
-        "ok": OkSpec,
-        "refused": RefusedSpec,
-        "no_route": NoRouteSpec,
-        "prohibited": ProhibitedSpec,
-        "too_big": TooBigSpec,
-        "filtered": SilenceSpec,
-        "nxdomain": NxdomainSpec,
-        "nodata": NodataSpec,
-        "servfail": ServfailSpec,
-    },
-    short={"too_big": "mtu"},
-    vague=dict.fromkeys(("fail", "fails", "failed", "failure", "error", "no", "false"), _FAILING)
-    | dict.fromkeys(("timeout", "drop", "dropped", "silence", "silent"), "nothing comes back: `filtered`"),
-)
-OUTCOMES: dict[
-    type,
-    Literal["ok", "refused", "no_route", "prohibited", "too_big", "filtered", "nxdomain", "nodata", "servfail"],
-] = {
-    OkSpec: "ok",
-    RefusedSpec: "refused",
-    NoRouteSpec: "no_route",
-    ProhibitedSpec: "prohibited",
-    TooBigSpec: "too_big",
-    SilenceSpec: "filtered",
-    NxdomainSpec: "nxdomain",
-    NodataSpec: "nodata",
-    ServfailSpec: "servfail",
-}

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labctl.description.actions import ACTION, EXPECT, LINKS, NODES, ActionSpec, ExpectSpec
+from labctl.description.actions import (
+    ACTION,
+    LINKS,
+    NODES,
+    ActionSpec,
+)
+from labctl.description.outcomes import EXPECT, ExpectSpec
 from labctl.description.record import RecordOf, option
 from labctl.description.tree import Node
 from labctl.description.types import Choice, ListOf, MapOf, Raw, Ref
@@ -45,6 +51,12 @@ class SightSpec:
     vni: int | None = option(integer(0, 0xFFFFFF), "the network identifier of Geneve (RFC 8926)", None)
     marker: bool = option(BOOLEAN, "the probe's marker can be read in it: it is the probe, in clear", False)
     longer: int = option(integer(0, 65535), "only packets with more IP bytes than this", 0)
+    least: int | None = option(
+        integer(0, 1_000_000),
+        "in `see`: at least so many of them (default 1), at each device of the place counted",
+        None,
+    )
+    most: int | None = option(integer(1, 1_000_000), "in `see`: and no more than so many", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

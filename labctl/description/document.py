@@ -31,6 +31,7 @@ class Document:
     about: str
     cites: tuple[str, ...]
     allow_public: bool
+    profile: str
     names: Names
     checks: tuple[CheckSpec, ...]
     drills: tuple[DrillSpec, ...]
@@ -106,6 +107,7 @@ class _Parser:
             about=head.about if head else "",
             cites=head.cites if head else (),
             allow_public=head is None or head.allow_public,
+            profile=head.profile if head else "fast",
             names=names,
             checks=claims["checks"],
             drills=claims["drills"],

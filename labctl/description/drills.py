@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from labctl.description.actions import LINKS, NODES
 from labctl.description.checks import CheckSpec, EditSpec, SightSpec
+from labctl.description.programs import PROGRAMS
 from labctl.description.record import OneOf, RecordOf, option
 from labctl.description.tree import Node
 from labctl.description.types import Choice, ListOf, Raw, Ref, Type
@@ -14,11 +15,16 @@ from labctl.description.units import DURATION, PERCENT
 from labctl.description.words import IDENTIFIER, TEXT, integer
 
 _DURING = (
-    "the id of a check that expects ok: traffic runs between its two ends, so its target is a node or an address that "
-    "no gateway translates"
+    "the id of a check that expects ok: traffic runs between its two ends. The target of datagrams is a node or an "
+    "address that no gateway translates; `stream: tcp` goes to whatever a tcp check connects to"
+)
+_STREAM = (
+    "udp: numbered packets, and a TCP connection beside them; tcp: numbered records in one TCP connection to the test "
+    "server that the check (a tcp check) connects to, also through an endpoint gateway or by a domain name. A record "
+    "has arrived when the far end has acknowledged it, up to 40 ms later; what is held up until the connection moves "
+    "on is an outage, what never arrives is lost"
 )
 FLOW_PROTOCOLS = ("esp", "gre", "icmp", "udp", "tcp")
-PROGRAMS = ("resolver", "server", "watcher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,8 @@ class KillSpec:
     example: ClassVar[str] = "{kill: {node: kms, program: server}}"
 
     node: str = option(Ref(NODES), "the node")
-    program: str = option(Choice(PROGRAMS), "only this program", "")
+    program: str = option(Choice(tuple(PROGRAMS)), "only this program", "")
+    also: tuple[str, ...] = option(ListOf(Ref(NODES)), "nodes that lose power with it, whole ones", ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ class FreezeSpec:
     example: ClassVar[str] = "{freeze: gw}"
 
     node: str = option(Ref(NODES), "the node")
-    program: str = option(Choice(PROGRAMS), "only this program; the node goes on passing packets", "")
+    program: str = option(Choice(tuple(PROGRAMS)), "only this program; the node goes on passing packets", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +222,7 @@ class SightsSpec:
 class DrillSpec:
     """A fault while traffic runs, and what users may feel of it.
 
-    The traffic is numbered UDP packets, there and back, and one TCP connection.
+    The traffic is numbered UDP packets and one TCP connection beside them, or one TCP connection alone (`stream`).
     """
 
     example: ClassVar[str] = """\
@@ -233,10 +240,21 @@ class DrillSpec:
     fault: FaultSpec = option(FAULT, "what breaks")
     for_: int = option(DURATION, "how long it stays broken", 2000)
     rate: int = option(integer(1, 1000), "numbered packets a second", 100)
+    stream: str = option(Choice(("udp", "tcp")), _STREAM, "udp")
     bounds: BoundsSpec = option(
         RecordOf(BoundsSpec), "what users may feel: at least `restore`, `lost`, `gap` or `failback_lost`"
     )
+    first: tuple[Node, ...] = option(
+        ListOf(Raw(RecordOf(CheckSpec))),
+        "checks of the lab just before the fault; what follows needs that they pass",
+        (),
+    )
     then: tuple[Node, ...] = option(ListOf(Raw(RecordOf(CheckSpec))), "checks of the lab while it is broken", ())
+    afterwards: tuple[Node, ...] = option(
+        ListOf(Raw(RecordOf(CheckSpec))),
+        "checks of the lab after the repair, true within the time that it was broken",
+        (),
+    )
     throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
     before: SightsSpec = option(RecordOf(SightsSpec), "captured before the fault", SightsSpec())
     meanwhile: SightsSpec = option(RecordOf(SightsSpec), "captured while broken, traffic being whole", SightsSpec())
@@ -247,7 +265,7 @@ class DrillSpec:
 class ChangeSpec(EditSpec):
     """A live change: the resources are edited while traffic runs, and edited back.
 
-    The traffic is numbered UDP packets, there and back, and one TCP connection.
+    The traffic is numbered UDP packets and one TCP connection beside them, or one TCP connection alone (`stream`).
     """
 
     example: ClassVar[str] = """\
@@ -264,8 +282,17 @@ class ChangeSpec(EditSpec):
     about: str = option(TEXT, "the claim, in a sentence", "")
     during: str = option(Ref(("check",)), _DURING)
     rate: int = option(integer(1, 1000), "numbered packets a second", 100)
+    stream: str = option(Choice(("udp", "tcp")), _STREAM, "udp")
     bounds: ReachSpec = option(RecordOf(ReachSpec), "what users may feel: `lost` or `gap`, unless there is `then`")
+    first: tuple[Node, ...] = option(
+        ListOf(Raw(RecordOf(CheckSpec))),
+        "checks of the lab just before the change; what follows needs that they pass",
+        (),
+    )
     then: tuple[Node, ...] = option(ListOf(Raw(RecordOf(CheckSpec))), "checks of the lab as it is after the change", ())
+    afterwards: tuple[Node, ...] = option(
+        ListOf(Raw(RecordOf(CheckSpec))), "checks of the lab once the change is undone, true within twice `reach`", ()
+    )
     throughout: SightsSpec = option(RecordOf(SightsSpec), "captured from start to end", SightsSpec())
     before: SightsSpec = option(RecordOf(SightsSpec), "captured before the change", SightsSpec())
     changed: SightsSpec = option(RecordOf(SightsSpec), "captured while the change is in force", SightsSpec())

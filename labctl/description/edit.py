@@ -141,7 +141,7 @@ def _told(path: str, value: Node) -> list[str]:
     entries = value.entries if isinstance(value, Mapping) else {}
     if entries and all(isinstance(each, Mapping) for each in entries.values()):
         return [f"{path}.{key}" for key in entries]
-    text = ", ".join(map(_flow, value.items)) if isinstance(value, Sequence) else _flow(value)
+    text = ", ".join(map(_flow, value.items)) if isinstance(value, Sequence) and value.items else _flow(value)
     return [f"{path}: {text}" if len(text) <= _SHORT else path]
 
 

@@ -10,7 +10,7 @@ from labctl.description.drills import ChangeSpec, DrillSpec
 from labctl.description.record import RecordOf, option
 from labctl.description.schema import Definitions, Schema
 from labctl.description.tree import Node
-from labctl.description.types import ListOf, MapOf, Raw, Reading, Word
+from labctl.description.types import Choice, ListOf, MapOf, Raw, Reading, Word
 from labctl.description.words import BOOLEAN, NAME, TEXT
 
 VERSION = 1
@@ -71,6 +71,12 @@ checks:
     version: int = option(LAB_VERSION, "the version of this language", VERSION)
     about: str = option(TEXT, "what the lab shows, in a few sentences", "")
     cites: tuple[str, ...] = option(ListOf(TEXT), "the provider's pages that it follows, by title", ())
+    profile: str = option(
+        Choice(("fast", "provider")),
+        "the timers of what a provider runs: seconds, so that a check can wait for them, or the provider's own; "
+        "`explain` says them with each kind that has any",
+        "fast",
+    )
     include: Node | None = option(
         Raw(ListOf(TEXT)),
         "files beneath this one, relative to it: a resource in both is merged field by field, and this file wins",

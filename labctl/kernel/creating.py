@@ -13,25 +13,28 @@ from typing import Self, assert_never
 
 from labctl import interrupts
 from labctl.errors import KernelError, StateError
-from labctl.kernel import iptables, links, neighbours, netlink, routes, shaping, sysctl, xfrm
+from labctl.kernel import geneve, iptables, links, neighbours, netlink, routes, rules, shaping, sysctl, xfrm
 from labctl.kernel.making import Making
 from labctl.kernel.netlink import Message
 from labctl.kernel.nodes import Nodes
 from labctl.kernel.nursery import Nursery
 from labctl.kernel.paths import Paths
 from labctl.kernel.words import describe
+from labctl.plan.devices import Tunnel
 from labctl.plan.indices import index
 from labctl.plan.objects import (
     Address,
     Bridge,
     End,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
     Neighbour,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -41,7 +44,6 @@ from labctl.plan.objects import (
     XfrmState,
 )
 
-Tunnel = Gre | XfrmInterface
 Work = tuple[int, list[Message]] | Tunnel | Sysctl | Ruleset
 """Messages of one netlink family; a tunnel that has just come into being; or what is done by other means."""
 
@@ -171,6 +173,8 @@ class Creating:
             case Route():
                 out = None if item.device is None else self._index(item.namespace, item.device)
                 self._lane(item.namespace).send(routes.route(item, out))
+            case RouteRule():
+                self._lane(item.namespace).send(rules.rule(item))
             case Veth():
                 self._add_link(item)
             case Namespace():
@@ -180,6 +184,8 @@ class Creating:
                 self._lane(item.namespace).bridges.append(links.bridge(item))
             case Gre():
                 self._add_tunnel(item, links.gre(item))
+            case Geneve():
+                self._add_tunnel(item, *geneve.geneve(item, self._master(item)))
             case XfrmInterface():
                 self._add_tunnel(item, links.xfrm_interface(item, self._index(item.namespace, item.device)))
             case XfrmState():
@@ -208,13 +214,14 @@ class Creating:
         for end in (item.a, item.b):
             self._nodes.indexes(end.namespace)[end.name] = index(end)
 
-    def _add_tunnel(self, item: Tunnel, message: Message) -> None:
+    def _add_tunnel(self, item: Tunnel, *messages: Message) -> None:
         self._nodes.indexes(item.namespace)[item.name] = index(item)
         lane = self._lane(item.namespace)
-        lane.send(message)
+        for message in messages:
+            lane.send(message)
         lane.work.append(item)
 
-    def _master(self, end: End) -> int | None:
+    def _master(self, end: End | Geneve) -> int | None:
         return None if end.master is None else self._index(end.namespace, end.master)
 
     def _index(self, namespace: str, device: str) -> int:
@@ -271,7 +278,7 @@ class Creating:
             match each:
                 case (family, messages):
                     node.connection(family).send(messages)
-                case Gre() | XfrmInterface():
+                case Gre() | Geneve() | XfrmInterface():
                     self._offloads_off(namespace, each.name, each)
                 case Sysctl():
                     sysctl.write(self._paths.namespace(namespace), each.name, each.value, subject=each)

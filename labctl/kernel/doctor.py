@@ -58,6 +58,15 @@ _TRIALS: dict[Mechanism, scratch.Trial] = {
     "veth": _commands("ip link add name veth1 type veth peer name veth2"),
     "bridge": _commands("ip link add name bridge1 type bridge"),
     "gre": _commands("ip link add name gre1 type gre local 192.0.2.1 remote 192.0.2.2 key 42 ttl 64"),
+    "geneve": _commands(
+        "ip link add name bridge1 type bridge",
+        "ip link add name geneve1 type geneve id 7 remote 192.0.2.2 df set udpcsum",
+        "ip link set geneve1 master bridge1",
+        "ip link set geneve1 type bridge_slave isolated on",
+    ),
+    "policy-routing": _commands(
+        "ip rule add priority 1000 from 192.0.2.1 iif lo lookup 7", "ip route add unreachable 192.0.2.0/24 table 7"
+    ),
     "xfrm-interface": _commands("ip link add name xfrm1 type xfrm dev lo if_id 7"),
     "xfrm-policy": _commands(f"ip xfrm policy add {_ENDS} dir out tmpl {_ENDS} proto esp reqid 1 mode tunnel"),
     "esp-aes128-gcm": _aead(20),
@@ -172,8 +181,13 @@ def _no_program(mechanism: Mechanism, program: str) -> Finding:
     if elsewhere:
         folder = Path(elsewhere).parent
         return Finding(mechanism, False, f"{program} is in {folder}, which PATH does not name", f"add {folder} to PATH")
-    package = "iptables" if program.startswith("iptables") else "iproute2"
-    return Finding(mechanism, False, f"the program {program} is not installed", f"apt-get install {package}")
+    return Finding(
+        mechanism, False, f"the program {program} is not installed", f"apt-get install {_package_of(program)}"
+    )
+
+
+def _package_of(program: str) -> str:
+    return next((means.package for each, means in MEANS.items() if each == f"program:{program}"), "iproute2")
 
 
 def _judged(mechanism: Mechanism, fault: str, host: Kernel | None) -> Finding:

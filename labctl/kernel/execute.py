@@ -12,7 +12,20 @@ from dataclasses import replace
 from typing import Protocol, assert_never
 
 from labctl.errors import KernelError
-from labctl.kernel import iptables, links, neighbours, netlink, netns, routes, shaping, sysctl, xfrm
+from labctl.kernel import (
+    conntrack,
+    geneve,
+    iptables,
+    links,
+    neighbours,
+    netlink,
+    netns,
+    routes,
+    rules,
+    shaping,
+    sysctl,
+    xfrm,
+)
 from labctl.kernel.creating import Creating
 from labctl.kernel.netlink import Message
 from labctl.kernel.nodes import Nodes
@@ -26,12 +39,14 @@ from labctl.plan.objects import (
     Create,
     Delete,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
     Neighbour,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Step,
@@ -46,11 +61,13 @@ Within = (
     Sysctl
     | Bridge
     | Gre
+    | Geneve
     | XfrmInterface
     | Address
     | Neighbour
     | Foreign
     | Route
+    | RouteRule
     | XfrmState
     | XfrmPolicy
     | Ruleset
@@ -109,6 +126,7 @@ def execute(
                 executor.take(step)
             last = step
         executor.flush()
+        conntrack.forget_left(paths, steps)
         if gone := neighbours.leaving(steps):
             neighbours.forget(paths, nodes, gone)
 
@@ -200,7 +218,7 @@ class _Executor:
                 self._send(where, _removal(item), item.removal.family)
                 for device in (name for kind, _, name, *_ in item.takes if kind == "device"):
                     self._nodes.indexes(where).pop(device, None)
-            case Bridge() | Gre() | XfrmInterface():
+            case Bridge() | Gre() | Geneve() | XfrmInterface():
                 self._delete_link(item, where, item.name)
             case Address():
                 self._send(where, routes.delete_address(item, self._index(where, item.device)))
@@ -208,6 +226,8 @@ class _Executor:
                 self._send(where, neighbours.delete_neighbour(item, self._index(where, item.device)))
             case Route():
                 self._send(where, routes.delete_route(item, self._optional_index(where, item.device)))
+            case RouteRule():
+                self._send(where, rules.delete_rule(item))
             case XfrmState():
                 self._send(where, xfrm.delete_state(item), netlink.XFRM)
             case XfrmPolicy():
@@ -230,7 +250,8 @@ class _Executor:
             case Namespace(), Namespace():
                 self._send_waiting()
                 sysctl.forward(self._paths.namespace(new.name), forwarding=new.forwarding)
-                self._send(new.name, links.loopback(new))
+                for message in (links.loopback(new), *rules.usual(new)):
+                    self._send(new.name, message)
                 netns.name(self._paths, new.name)
             case Ruleset(), Ruleset():
                 self._send_waiting()
@@ -255,6 +276,10 @@ class _Executor:
                 self._send(new.namespace, links.adjust(new, new.name, mtu=new.mtu, up=new.up))
             case Gre(), Gre() if replace(old, mtu=new.mtu, up=new.up) == new:
                 self._send(new.namespace, links.adjust(new, new.name, mtu=new.mtu, up=new.up))
+            case Geneve(), Geneve() if old.vni == new.vni:
+                master = self._optional_index(new.namespace, new.master) or 0
+                for message in geneve.adjust(old, new, master):
+                    self._send(new.namespace, message)
             case XfrmInterface(), XfrmInterface() if replace(old, mtu=new.mtu, up=new.up) == new:
                 self._send(new.namespace, links.adjust(new, new.name, mtu=new.mtu, up=new.up))
             case Veth(), Veth() if (old.b.namespace, old.b.name) == (new.b.namespace, new.b.name):

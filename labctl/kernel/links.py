@@ -8,17 +8,18 @@ from typing import Literal
 
 from labctl.kernel.netlink import CREATE, EXCL, Message, attribute, nested, text, u32
 from labctl.kernel.words import describe
+from labctl.plan.devices import Tunnel
 from labctl.plan.indices import index
-from labctl.plan.objects import Bridge, End, Gre, KernelObject, Namespace, Veth, XfrmInterface
+from labctl.plan.objects import Bridge, End, Geneve, Gre, KernelObject, Namespace, Veth, XfrmInterface
 
-_RTM_NEWLINK, _RTM_DELLINK = 16, 17
-_IFINFO = struct.Struct("=BxHiII")
-_IFF_UP = 1
+RTM_NEWLINK, _RTM_DELLINK = 16, 17
+IFINFO = struct.Struct("=BxHiII")
+IFF_UP, _IFF_NOARP = 1, 0x80
 LOOPBACK = 1
 """The index of `lo` in every namespace (LOOPBACK_IFINDEX, net/net_namespace.h)."""
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_NET_NS_FD, _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 28, 31, 32
-_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
+IFLA_NET_NS_FD, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 28, 31, 32
+INFO_KIND, INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
 _GRE_IFLAGS, _GRE_OFLAGS, _GRE_IKEY, _GRE_OKEY = 2, 3, 4, 5
 _GRE_LOCAL, _GRE_REMOTE, _GRE_TTL, _GRE_PMTUDISC = 6, 7, 8, 10
@@ -26,11 +27,12 @@ _GRE_KEY_PRESENT = 0x2000
 _XFRM_LINK, _XFRM_IF_ID = 1, 2
 
 # A veth has one queue a CPU unless told otherwise, and each one costs an RCU grace period when the link goes.
-_ONE_QUEUE = u32(_IFLA_NUM_TX_QUEUES, 1) + u32(_IFLA_NUM_RX_QUEUES, 1)
+_ONE_QUEUE = u32(IFLA_NUM_TX_QUEUES, 1) + u32(IFLA_NUM_RX_QUEUES, 1)
 
-_MECHANISMS = {Bridge: "bridges", Veth: "veth", Gre: "GRE (ip_gre)", XfrmInterface: "the xfrm interface"}
+_MECHANISMS = {Bridge: "bridges", Veth: "veth", Gre: "GRE (ip_gre)", Geneve: "Geneve"}
+_MECHANISMS |= {XfrmInterface: "the xfrm interface"}
 
-Link = Bridge | Veth | Gre | XfrmInterface
+Link = Bridge | Veth | Tunnel
 
 FALLBACKS = frozenset(
     {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip_vti0", "ip6tnl0", "ip6gre0", "ip6gretap0", "ip6_vti0"}
@@ -40,18 +42,20 @@ FALLBACKS = frozenset(
 
 def loopback(item: Namespace) -> Message:
     """Bring `lo` of a namespace up."""
-    body = _IFINFO.pack(0, 0, LOOPBACK, _IFF_UP, _IFF_UP)
-    return Message(_RTM_NEWLINK, 0, body, ("set lo up in", item), item)
+    body = IFINFO.pack(0, 0, LOOPBACK, IFF_UP, IFF_UP)
+    return Message(RTM_NEWLINK, 0, body, ("set lo up in", item), item)
 
 
 def bridge(item: Bridge) -> Message:
-    """Make a bridge that forwards from its first instant and floods multicast."""
+    """Make a bridge that forwards from its first instant and floods multicast. It does not answer ARP: a node that has
+    both a bridge and an address on its segment, on another device, answers there.
+    """
     options = (
         u32(_BR_FORWARD_DELAY, 0),
         u32(_BR_STP_STATE, 0),
         attribute(_BR_MCAST_SNOOPING, b"\0"),
     )
-    return _create(item, _named(item), _info("bridge", *options), up=item.up, index=index(item))
+    return create(item, named(item), info("bridge", *options), up=item.up, index=index(item), flags=_IFF_NOARP)
 
 
 def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
@@ -60,17 +64,17 @@ def veth(item: Veth, a_fd: int, b_fd: int, a_master: int | None) -> Message:
     The end `a` is made up and a port of the bridge with index `a_master`; the kernel brings no peer up before the
     pair is complete, so `b` needs `attach` in its own namespace.
     """
-    peer = _IFINFO.pack(0, 0, index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
-    master = b"" if a_master is None else u32(_IFLA_MASTER, a_master)
-    info = _info("veth", attribute(_VETH_INFO_PEER, peer))
-    return _create(item, _end(item.a, item.mtu, a_fd), master, info, up=item.a.up, index=index(item.a))
+    peer = IFINFO.pack(0, 0, index(item.b), 0, 0) + _end(item.b, item.mtu, b_fd)
+    master = b"" if a_master is None else u32(IFLA_MASTER, a_master)
+    found = info("veth", attribute(_VETH_INFO_PEER, peer))
+    return create(item, _end(item.a, item.mtu, a_fd), master, found, up=item.a.up, index=index(item.a))
 
 
 def attach(item: Veth, end: End, master: int | None) -> Message:
     """Bring `end` up, as a port of the bridge with index `master`."""
-    state = _IFF_UP if end.up else 0
-    body = _IFINFO.pack(0, 0, index(end), state, _IFF_UP) + (b"" if master is None else u32(_IFLA_MASTER, master))
-    return Message(_RTM_NEWLINK, 0, body, (f"set {end.name} {'up' if end.up else 'down'} of", item), item)
+    state = IFF_UP if end.up else 0
+    body = IFINFO.pack(0, 0, index(end), state, IFF_UP) + (b"" if master is None else u32(IFLA_MASTER, master))
+    return Message(RTM_NEWLINK, 0, body, (f"set {end.name} {'up' if end.up else 'down'} of", item), item)
 
 
 def gre(item: Gre) -> Message:
@@ -85,29 +89,29 @@ def gre(item: Gre) -> Message:
         flags, key = struct.pack("!H", _GRE_KEY_PRESENT), struct.pack("!I", item.key)
         options += [attribute(_GRE_IFLAGS, flags), attribute(_GRE_OFLAGS, flags)]
         options += [attribute(_GRE_IKEY, key), attribute(_GRE_OKEY, key)]
-    return _create(item, _named(item), _info("gre", *options), up=item.up, index=index(item))
+    return create(item, named(item), info("gre", *options), up=item.up, index=index(item))
 
 
 def xfrm_interface(item: XfrmInterface, device: int) -> Message:
     """Make an xfrm interface over the device with index `device`."""
-    info = _info("xfrm", u32(_XFRM_LINK, device), u32(_XFRM_IF_ID, item.if_id))
-    return _create(item, _named(item), info, up=item.up, index=index(item))
+    found = info("xfrm", u32(_XFRM_LINK, device), u32(_XFRM_IF_ID, item.if_id))
+    return create(item, named(item), found, up=item.up, index=index(item))
 
 
 def adjust(item: KernelObject, device: str, *, mtu: int, up: bool) -> Message:
     """Give `device`, a part of `item`, another MTU and administrative state."""
-    return _set(device, f"{describe(item)}: MTU {mtu}", item, u32(_IFLA_MTU, mtu), state="up" if up else "down")
+    return _set(device, f"{describe(item)}: MTU {mtu}", item, u32(IFLA_MTU, mtu), state="up" if up else "down")
 
 
 def adjust_end(item: Veth, before: End, end: End, master: int) -> Message:
     """Give `end` of `item` its MTU and administrative state, and of its MAC address and its bridge (0: none) what was
     otherwise `before`: to set a MAC address anew would empty the neighbour table of the device.
     """
-    body = u32(_IFLA_MTU, item.mtu)
+    body = u32(IFLA_MTU, item.mtu)
     if end.mac != before.mac:
-        body += attribute(_IFLA_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
+        body += attribute(IFLA_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
     if end.master != before.master:
-        body += u32(_IFLA_MASTER, master)
+        body += u32(IFLA_MASTER, master)
     return _set(end.name, describe(item), item, body, state="up" if end.up else "down")
 
 
@@ -118,29 +122,30 @@ def set_state(device: str, state: Literal["up", "down"], what: str, subject: obj
 
 def delete(item: Link, device: str) -> Message:
     """Delete `device` of `item`; it may be gone already."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, device)
+    body = IFINFO.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, device)
     return Message(_RTM_DELLINK, 0, body, ("delete", item), item, tolerated=(errno.ENODEV,))
 
 
-def _create(item: Link, *attributes: bytes, up: bool, index: int) -> Message:
-    state = _IFF_UP if up else 0
-    body = _IFINFO.pack(0, 0, index, state, state) + b"".join(attributes)
-    return Message(_RTM_NEWLINK, CREATE | EXCL, body, ("create", item), item, mechanism=_MECHANISMS[type(item)])
+def create(item: Link, *attributes: bytes, up: bool, index: int, flags: int = 0) -> Message:
+    """Make a device of `item`, with these attributes, this index and further `flags` (netdevice(7))."""
+    state = flags | (IFF_UP if up else 0)
+    body = IFINFO.pack(0, 0, index, state, state) + b"".join(attributes)
+    return Message(RTM_NEWLINK, CREATE | EXCL, body, ("create", item), item, mechanism=_MECHANISMS[type(item)])
 
 
 def _set(device: str, what: str, subject: object, body: bytes, *, state: Literal["up", "down"]) -> Message:
-    header = _IFINFO.pack(0, 0, 0, _IFF_UP if state == "up" else 0, _IFF_UP)
-    return Message(_RTM_NEWLINK, 0, header + text(_IFLA_IFNAME, device) + body, f"set {state} {what}", subject)
+    header = IFINFO.pack(0, 0, 0, IFF_UP if state == "up" else 0, IFF_UP)
+    return Message(RTM_NEWLINK, 0, header + text(IFLA_IFNAME, device) + body, f"set {state} {what}", subject)
 
 
-def _named(item: Bridge | Gre | XfrmInterface) -> bytes:
-    return text(_IFLA_IFNAME, item.name) + u32(_IFLA_MTU, item.mtu)
+def named(item: Bridge | Tunnel) -> bytes:
+    return text(IFLA_IFNAME, item.name) + u32(IFLA_MTU, item.mtu)
 
 
 def _end(end: End, mtu: int, fd: int) -> bytes:
-    address = attribute(_IFLA_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
-    return text(_IFLA_IFNAME, end.name) + u32(_IFLA_NET_NS_FD, fd) + address + u32(_IFLA_MTU, mtu) + _ONE_QUEUE
+    address = attribute(IFLA_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
+    return text(IFLA_IFNAME, end.name) + u32(IFLA_NET_NS_FD, fd) + address + u32(IFLA_MTU, mtu) + _ONE_QUEUE
 
 
-def _info(kind: str, *options: bytes) -> bytes:
-    return nested(_IFLA_LINKINFO, text(_INFO_KIND, kind), nested(_INFO_DATA, *options))
+def info(kind: str, *options: bytes) -> bytes:
+    return nested(IFLA_LINKINFO, text(INFO_KIND, kind), nested(INFO_DATA, *options))

@@ -10,9 +10,9 @@ from typing import assert_never
 
 from labctl.kernel.netlink import ROUTE, attributes
 from labctl.kernel.observe_known import Known, Link, Place
-from labctl.kernel.observe_links import Device, mac
+from labctl.kernel.observe_links import Device, isolated, mac
 from labctl.plan.indices import index
-from labctl.plan.objects import Bridge, End, Foreign, Gre, KernelObject, Removal, Veth, XfrmInterface
+from labctl.plan.objects import Bridge, End, Foreign, Geneve, Gre, KernelObject, Removal, Veth, XfrmInterface
 
 _DELLINK = 17
 _IFINFO = struct.Struct("=BxHiII")
@@ -20,7 +20,10 @@ _XFRM_LINK, _XFRM_IF_ID = 1, 2
 _GRE_IFLAGS, _GRE_OFLAGS, _GRE_IKEY, _GRE_OKEY = 2, 3, 4, 5
 _GRE_LOCAL, _GRE_REMOTE, _GRE_TTL = 6, 7, 8
 _GRE_KEY_PRESENT = 0x2000
-_KINDS: dict[type[Link], str] = {Bridge: "bridge", Veth: "veth", Gre: "gre", XfrmInterface: "xfrm"}
+_GENEVE_ID, _GENEVE_REMOTE, _GENEVE_METADATA = 1, 2, 6
+_GENEVE_USUAL = ((3, b"\0"), (5, b"\x17\xc1"), (8, b"\1"), (13, b"\1"))
+"""TTL as that of the inner packet's way, UDP port 6081, checksums, no fragments."""
+_KINDS: dict[type[Link], str] = {Bridge: "bridge", Veth: "veth", Gre: "gre", Geneve: "geneve", XfrmInterface: "xfrm"}
 
 
 @dataclass(slots=True)
@@ -41,6 +44,8 @@ def tunnel(namespace: str, device: Device, devices: Mapping[int, Device], asked:
                     return Bridge(namespace, device.name, device.mtu, device.up)
                 case Gre():
                     return _gre(namespace, device)
+                case Geneve():
+                    return _geneve(namespace, device, devices, each)
                 case XfrmInterface():
                     return _xfrm(namespace, device, devices)
                 case Veth():
@@ -100,6 +105,21 @@ def _gre(namespace: str, device: Device) -> Gre:
     found = attributes(device.data)
     local, remote = (IPv4Address(found.get(kind, bytes(4))) for kind in (_GRE_LOCAL, _GRE_REMOTE))
     return Gre(namespace, device.name, local, remote, device.mtu, _key(found), found[_GRE_TTL][0], device.up)
+
+
+def _geneve(namespace: str, device: Device, devices: Mapping[int, Device], asked: Geneve) -> Geneve | Foreign:
+    """The tunnel; something foreign where it is one that labctl does not make, with another port or without checksums.
+
+    The source address that it was asked for with is not known to the device.
+    """
+    found = attributes(device.data)
+    remote = found.get(_GENEVE_REMOTE, b"")
+    if _GENEVE_METADATA in found or len(remote) != 4 or any(found.get(kind) != value for kind, value in _GENEVE_USUAL):
+        return foreign(namespace, device)
+    master = devices[device.master].name if device.master in devices else None
+    vni, far = _number(found.get(_GENEVE_ID)), IPv4Address(remote)
+    state = mac(device.mac), master, device.up, isolated(device) or master is None
+    return Geneve(namespace, device.name, vni, asked.local, far, device.mtu, *state)
 
 
 def _key(found: Mapping[int, bytes]) -> int | None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from labctl.model.services import PathWatcher
+from labctl.plan.devices import Tunnel
 from labctl.plan.objects import (
     Address,
     Bridge,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -20,6 +22,7 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -30,7 +33,7 @@ from labctl.plan.objects import (
 Place = tuple[str, str]
 """A namespace, and the name of a device in it."""
 
-Link = Bridge | Veth | Gre | XfrmInterface
+Link = Bridge | Veth | Tunnel
 
 
 class Known:
@@ -41,6 +44,7 @@ class Known:
         self.links: dict[Place, list[Link]] = {}
         self.addresses: dict[tuple[str, str, int, int], Address] = {}
         self.routes: dict[tuple[object, ...], Route] = {}
+        self.rules: dict[RouteRule, RouteRule] = {}
         self.neighbours: dict[str, dict[tuple[str, int, str], Neighbour]] = {}
         self.shapers: dict[Place, list[Shaper]] = {}
         self.rulesets: dict[str, list[Ruleset]] = {}
@@ -58,13 +62,15 @@ class Known:
                 self.addresses[each.namespace, each.device, int(each.address), network.prefixlen] = each
             case Route():
                 self.routes[route_key(each)] = each
+            case RouteRule():
+                self.rules[each] = each
             case Neighbour():
                 there = self.neighbours.setdefault(each.namespace, {})
                 there[each.device, int(each.address), each.mac] = each
             case Veth():
                 for end in (each.a, each.b):
                     self.links.setdefault((end.namespace, end.name), []).append(each)
-            case Bridge() | Gre() | XfrmInterface():
+            case Bridge() | Gre() | Geneve() | XfrmInterface():
                 self.links.setdefault((each.namespace, each.name), []).append(each)
             case Namespace():
                 self.spaces[each.name] = each
@@ -92,6 +98,7 @@ def route_key(each: Route) -> tuple[object, ...]:
     """By what a route is found: all that it says."""
     return (
         each.namespace,
+        each.table,
         int(each.to.network_address),
         each.to.prefixlen,
         each.metric,

@@ -17,7 +17,7 @@ _U16, _U32 = struct.Struct("=H"), struct.Struct("=I")
 _AF_INET = 2
 _IFF_UP, _IFF_LOOPBACK = 1, 8
 _ADDRESS, _IFNAME, _MTU, _LINK, _QDISC, _MASTER, _LINKINFO, _AF_SPEC = 1, 3, 4, 5, 6, 10, 18, 26
-_INFO_KIND, _INFO_DATA = 1, 2
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_DATA, _BRPORT_ISOLATED = 1, 2, 5, 33
 _EXT_MASK, _SKIP_STATS = 29, 8
 _FORWARDING = 0  # the kernel counts settings from 1 (IPV4_DEVCONF_FORWARDING), the listing from 0
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
@@ -30,8 +30,8 @@ LIST_ADDRESSES = Message(_GETADDR, DUMP, _IFADDR.pack(_AF_INET, 0, 0, 0, 0), "li
 
 @dataclass(slots=True)
 class Device:
-    """A device. `link` is the index of what it lies on, or of the other end; `data` what its kind tells of itself;
-    `queue` the kind of its queueing discipline, with its final zero.
+    """A device. `link` is the index of what it lies on, or of the other end; `data` what its kind tells of itself,
+    `port` what the kind of its master tells of it; `queue` the kind of its queueing discipline, with its final zero.
     """
 
     index: int
@@ -43,6 +43,7 @@ class Device:
     master: int
     kind: str
     data: bytes
+    port: bytes
     queue: bytes
     forwards: bool
 
@@ -54,7 +55,7 @@ def device(body: bytes) -> Device | None:
     name = found[_IFNAME].rstrip(b"\0").decode(errors="replace")
     if name in FALLBACKS:
         return None
-    kind, data = _info(found.get(_LINKINFO, b""))
+    kind, data, port = _info(found.get(_LINKINFO, b""))
     return Device(
         index,
         name,
@@ -65,16 +66,23 @@ def device(body: bytes) -> Device | None:
         _number(found.get(_MASTER)),
         kind,
         data,
+        port,
         found.get(_QDISC, b""),
         _forwards(found.get(_AF_SPEC, b"")),
     )
 
 
 @lru_cache(maxsize=256)
-def _info(linkinfo: bytes) -> tuple[str, bytes]:
-    """The kind of a device, and what that kind tells of itself."""
+def _info(linkinfo: bytes) -> tuple[str, bytes, bytes]:
+    """The kind of a device, what that kind tells of itself, and the kind of its master of it."""
     found = attributes(linkinfo)
-    return found.get(_INFO_KIND, b"").rstrip(b"\0").decode(), found.get(_INFO_DATA, b"")
+    kind = found.get(_INFO_KIND, b"").rstrip(b"\0").decode()
+    return kind, found.get(_INFO_DATA, b""), found.get(_INFO_SLAVE_DATA, b"")
+
+
+def isolated(device: Device) -> bool:
+    """Whether a port of a bridge passes nothing on to other such ports."""
+    return attributes(device.port).get(_BRPORT_ISOLATED) == b"\1"
 
 
 def address(body: bytes) -> tuple[int, bytes, int, bytes]:

@@ -13,6 +13,7 @@ from labctl.kernel.observe_devices import Seen, tunnel
 from labctl.kernel.observe_known import Found, Known
 from labctl.kernel.observe_links import Device
 from labctl.kernel.observe_routes import Way
+from labctl.kernel.rules import USUAL
 from labctl.plan.objects import Address, Foreign, Namespace, Neighbour, Route, Sysctl
 
 _LOOPBACK = 127
@@ -40,14 +41,11 @@ class Look:
             return
         route = Connection(ROUTE, strict=True)
         try:
-            devices = self._devices(name, route, altered)
+            devices = self._devices(name, route, altered + self._choices(name, route))
             self._addresses(name, route, devices)
             self._routes(name, route, devices)
             self._neighbours(name, route, devices)
             self._queues(name, route, devices)
-            for body in route.dump(observe_routes.LIST_RULES):
-                if rule := observe_routes.extra_rule(body):
-                    self.found.add(Foreign(name, *rule), None)
         finally:
             route.close()
         self._ipsec(name)
@@ -106,15 +104,30 @@ class Look:
                 continue
             to, via, source = (int.from_bytes(each, "big") for each in (way.to, way.via, way.source))
             device = devices[way.device].name if way.device else ""
-            if (name, to, way.length, way.metric) in self.known.watched:
+            if not way.table and (name, to, way.length, way.metric) in self.known.watched:
                 continue
-            key = (name, to, way.length, way.metric, way.type, via)
+            key = (name, way.table, to, way.length, way.metric, way.type, via)
             # A route that was asked for by its next hop alone has the device that the kernel found for it.
             asked = self.known.routes.get((*key, device, source)) or self.known.routes.get((*key, "", source))
             if asked is not None:
                 self.found.add(asked, asked)
             else:
                 self.found.add(_route(name, way, device, body), None)
+
+    def _choices(self, name: str, route: Connection) -> tuple[str, ...]:
+        """Routing rules: those of the kernel's own that somebody took away alter the namespace."""
+        missing = set(USUAL)
+        for body in route.dump(observe_routes.LIST_RULES):
+            choice = observe_routes.choice(body)
+            if choice.usual and (choice.priority, choice.table) in missing:
+                missing.remove((choice.priority, choice.table))
+            elif choice.plain:
+                rule = choice.rule(name)
+                self.found.add(rule, self.known.rules.get(rule))
+            else:
+                what = f"routing rule {choice.priority} of a kind of its own, to table {choice.table}"
+                self.found.add(Foreign(name, what, choice.removal), None)
+        return tuple(f"it lacks routing rule {priority} to table {table}" for priority, table in sorted(missing))
 
     def _neighbours(self, name: str, route: Connection, devices: Mapping[int, Device]) -> None:
         """Where permanent neighbours are asked for, these; elsewhere all that there are."""
@@ -195,8 +208,9 @@ def _route(name: str, way: Way, device: str, body: bytes) -> Route | Foreign:
     match way.type:
         case "unicast" | "unreachable" | "blackhole" as kind:
             via, source = (IPv4Address(each) if each else None for each in (way.via, way.source))
-            return Route(name, network, via, device or None, kind, way.metric, source)
+            return Route(name, network, via, device or None, kind, way.metric, source, way.table)
         case _:
-            takes = (("route", name, network, way.metric),)
-            what = f"route {network} of a kind or service of its own, metric {way.metric}"
+            takes = (("route", name, network, way.metric, way.table),)
+            table = f", table {way.table}" if way.table else ""
+            what = f"route {network} of a kind or service of its own, metric {way.metric}{table}"
             return Foreign(name, what, observe_routes.removal(body), takes)

@@ -45,6 +45,10 @@ class Paths:
         """What the supervisor and its programs print."""
         return self.root / "services.log"
 
+    def program(self, node: str, name: str) -> Path:
+        """The directory for the files of the program `name` of `node`, if it keeps any."""
+        return self.root / "programs" / f"{node}-{name}"
+
     def namespace(self, node: str) -> Path:
         """The file to enter for `node`."""
         return self.namespaces / node

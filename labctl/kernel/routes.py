@@ -13,8 +13,9 @@ _IFADDR = struct.Struct("=BBBBI")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _AF_INET = 2
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
-_TABLE_MAIN, _PROTO_KERNEL, _PROTO_STATIC = 254, 2, 4
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
+TABLE_MAIN, PROTO_KERNEL, PROTO_STATIC = 254, 2, 4
+_SMALL_TABLE = 256  # a greater number has no room in the head of a message
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7}
 _RTNH_F_ONLINK = 4
@@ -35,7 +36,7 @@ def route(item: Route, device: int | None, *, replace: bool = False) -> Message:
     """Add a route, or put it in the place of the one to the same network with the same metric."""
     verb, flags = ("change", CREATE | REPLACE) if replace else ("create", CREATE | EXCL)
     scope = _SCOPE_LINK if item.type == "unicast" and item.via is None else _SCOPE_UNIVERSE
-    body = _route(item, device, _PROTO_STATIC, scope)
+    body = _route(item, device, PROTO_STATIC, scope)
     return Message(_RTM_NEWROUTE, flags, body, (verb, item), item)
 
 
@@ -56,7 +57,7 @@ def list_routes() -> Message:
 def leaves_by(body: bytes, device: int) -> bool:
     """Whether the listed route `body` goes through `device` and is not one that the kernel makes by itself."""
     oif = attributes(body[_RTMSG.size :]).get(_RTA_OIF, b"")
-    return oif == struct.pack("=I", device) and _RTMSG.unpack_from(body)[5] != _PROTO_KERNEL
+    return oif == struct.pack("=I", device) and _RTMSG.unpack_from(body)[5] != PROTO_KERNEL
 
 
 def has_gateway(body: bytes) -> bool:
@@ -80,8 +81,11 @@ def _address(item: Address, device: int) -> bytes:
 
 def _route(item: Route, device: int | None, protocol: int, scope: int) -> bytes:
     length = item.to.prefixlen
-    head = _RTMSG.pack(_AF_INET, length, 0, 0, _TABLE_MAIN, protocol, scope, _TYPES[item.type], 0)
+    table = item.table or TABLE_MAIN
+    small = table if table < _SMALL_TABLE else 0
+    head = _RTMSG.pack(_AF_INET, length, 0, 0, small, protocol, scope, _TYPES[item.type], 0)
     parts = [
+        b"" if small else u32(_RTA_TABLE, table),
         attribute(_RTA_DST, item.to.network_address.packed) if length else b"",
         attribute(_RTA_GATEWAY, item.via.packed) if item.via else b"",
         u32(_RTA_OIF, device) if device is not None else b"",

@@ -8,12 +8,14 @@ from labctl.plan.objects import (
     Address,
     Bridge,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
     Neighbour,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -38,6 +40,8 @@ def describe(item: KernelObject) -> str:
             return f"link {a.name} in {a.namespace} to {b.name} in {b.namespace}"
         case Gre():
             return f"GRE tunnel {item.name} in {item.namespace} from {item.local} to {item.remote}"
+        case Geneve():
+            return f"Geneve tunnel {item.name} in {item.namespace} to {item.remote} with VNI {item.vni}"
         case XfrmInterface():
             return f"xfrm interface {item.name} in {item.namespace} on {item.device}"
         case Address():
@@ -46,6 +50,8 @@ def describe(item: KernelObject) -> str:
             return f"neighbour {item.address} at {item.mac} on {item.device} in {item.namespace}"
         case Route():
             return f"{_route(item)} in {item.namespace}"
+        case RouteRule():
+            return f"{_rule(item)} in {item.namespace}"
         case XfrmState():
             ends = f"{item.source} to {item.destination}"
             return f"security association {ends} SPI {item.spi:#x} in {item.namespace}"
@@ -69,4 +75,11 @@ def _route(route: Route) -> str:
     via = f" via {route.via}" if route.via else ""
     device = f" dev {route.device}" if route.device else ""
     metric = f" metric {route.metric}" if route.metric else ""
-    return f"{kind} {route.to}{via}{device}{metric}"
+    table = f" in table {route.table}" if route.table else ""
+    return f"{kind} {route.to}{via}{device}{metric}{table}"
+
+
+def _rule(rule: RouteRule) -> str:
+    source = f" from {rule.source}" if rule.source is not None else ""
+    device = f" iif {rule.device}" if rule.device is not None else ""
+    return f"routing rule {rule.priority}{source}{device} to table {rule.table}"

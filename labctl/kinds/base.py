@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -80,10 +80,11 @@ class HasSubnets(Protocol):
 
 @dataclass(slots=True)
 class Lab:
-    """The description while it becomes a model."""
+    """The description while it becomes a model. `late`: refusals that need what every resource has claimed."""
 
     document: Document
     net: Network = field(default_factory=Network)
+    late: list[Callable[[], None]] = field(default_factory=list)
     _realms: dict[str, Realm] = field(default_factory=dict)
     _hosts: dict[tuple[str, IPv4Address], Path] = field(default_factory=dict)
     _numbers: dict[int, Path] = field(default_factory=dict)
@@ -209,6 +210,10 @@ class Lab:
             self.fault(path, rule, value=str(address), other=other)
         else:
             self._hosts[segment, address] = path
+
+    def holds(self, segment: str, address: IPv4Address) -> bool:
+        """Whether something has claimed `address` in `segment`."""
+        return (segment, address) in self._hosts
 
     def refuse_routes(self, me: str, routes: dict[IPv4Network, IPv4Address], net: str = "") -> None:
         """Faults where the next hop of a static route is on no link of `me`, nor in the network `net` that it is in."""

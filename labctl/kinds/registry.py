@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+# Kinds import these two late, since they import kinds; once the registry is there, nothing more is read from files.
+from labctl.kinds import dns_soundness as dns_soundness
+from labctl.kinds import leases as leases
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Kind
 from labctl.kinds.bridge import Bridge
 from labctl.kinds.classic_network import ClassicNetwork
 from labctl.kinds.cloud_service import CloudService
+from labctl.kinds.custom_resolver import CustomResolver
 from labctl.kinds.customer_gateway import CustomerGateway
 from labctl.kinds.direct_link import DirectLink
+from labctl.kinds.dns_server import DnsServer
 from labctl.kinds.endpoint_gateway import EndpointGateway
 from labctl.kinds.gateway_appliance import GatewayAppliance
 from labctl.kinds.gre_tunnel import GreTunnel
@@ -18,9 +23,14 @@ from labctl.kinds.internet import Internet
 from labctl.kinds.ipsec_connection import IpsecConnection
 from labctl.kinds.jump_server import JumpServer
 from labctl.kinds.link import Link
+from labctl.kinds.network_acl import NetworkAcl
+from labctl.kinds.nsx import Nsx
 from labctl.kinds.power_workspace import PowerWorkspace
 from labctl.kinds.private_dns import PrivateDns
+from labctl.kinds.route import Route
 from labctl.kinds.router import Router
+from labctl.kinds.security_group import SecurityGroup
+from labctl.kinds.shared_dns import SharedDns
 from labctl.kinds.site import Site
 from labctl.kinds.vpc import Vpc
 from labctl.kinds.vpn_gateway import VpnGateway
@@ -32,8 +42,10 @@ KINDS: dict[str, type[Kind]] = {
         Bridge,
         ClassicNetwork,
         CloudService,
+        CustomResolver,
         CustomerGateway,
         DirectLink,
+        DnsServer,
         EndpointGateway,
         GatewayAppliance,
         GreTunnel,
@@ -43,9 +55,14 @@ KINDS: dict[str, type[Kind]] = {
         IpsecConnection,
         JumpServer,
         Link,
+        NetworkAcl,
+        Nsx,
         PowerWorkspace,
         PrivateDns,
+        Route,
         Router,
+        SecurityGroup,
+        SharedDns,
         Site,
         Vpc,
         VpnGateway,
@@ -73,10 +90,14 @@ PROVIDERS = {
 
 PARTS = {
     "dns_zone": "private_dns.zones",
+    "forwarding_rule": "custom_resolver.rules",
     "health_check": "ipsec_connection.check",
+    "logical_switch": "nsx.segments",
     "reserved_ip": "endpoint_gateway.ips",
     "static_route": "gateway_appliance.static_routes",
     "subnet": "vpc.subnets",
+    "tier0": "nsx.tier0",
+    "tier1": "nsx.tier1s",
     "vswitch": "vpc.subnets",
     "zone": "vpc.subnets.zone",
 }

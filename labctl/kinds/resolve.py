@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 
 from labctl.description.document import Document
 from labctl.kinds.base import Kind, Lab
+from labctl.kinds.timers import timers
 from labctl.model.network import Network, device_name
 from labctl.model.network import Path as Route
 
@@ -27,8 +28,11 @@ RESERVED = {
 def resolve(document: Document) -> Network:
     """The network that `document` means. Where rules are broken, `document.reading.faults` says so, and it is empty."""
     lab = Lab(document)
+    lab.net.stub_s, lab.net.stub_attempts = timers(document).stub_s, timers(document).stub_attempts
     for me, kind in _resources(document):
         kind.refuse(me, lab)
+    for refuse in lab.late:
+        refuse()
     _refuse_names(lab)
     order = _order(document)
     if document.reading.faults:
@@ -62,16 +66,13 @@ def _refuse_names(lab: Lab) -> None:
 def _refuse_clashes(lab: Lab) -> None:
     """Two things that want the same device or the same route of a node: one of them would be lost in silence."""
     net = lab.net
-    ends = [*((plug.node, plug.device) for plug in net.plugs), *((end.node, end.device) for end in net.gre_ends)]
-    ends += [end for wire in net.wires for end in ((wire.a, wire.a_device), (wire.b, wire.b_device))]
-    ends += [(side.node, esp.name) for esp in net.esps for side in (esp.a, esp.b)]
-    for (node, device), number in Counter(ends).items():
+    for (node, device), number in Counter(net.ends()).items():
         if number > 1:
             rule = f"{number} of its links would be the device {device}"
             lab.fault((lab.owner(node),), rule, "rename one of them", value="")
-    routes: dict[tuple[str, IPv4Network, int], Route] = {}
+    routes: dict[tuple[str, IPv4Network, int, int], Route] = {}
     for route in net.paths:
-        first = routes.setdefault((route.node, route.to, route.metric), route)
+        first = routes.setdefault((route.node, route.to, route.metric, route.table), route)
         if first is not route and first != route:
             ways = " and ".join(str(each.via or each.device or "unreachable") for each in (first, route))
             rule = f"two routes of the same rank to {route.to}, by {ways}"

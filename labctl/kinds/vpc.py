@@ -15,6 +15,10 @@ from labctl.description.types import MapOf, Ref
 from labctl.description.words import NAME, PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab, Subnet
+from labctl.model.network import device_name
+
+FIRST_TABLE = 100
+"""The number of the routing table for the first zone with routes of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,14 @@ vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]
     def subnets(self, me: str) -> dict[str, Subnet]:
         return {f"{me}.{name}": Subnet(f"{me}.{name}", each.prefix) for name, each in self.subnets_.items()}
 
+    def zones(self) -> tuple[str, ...]:
+        """The zones that it has subnets in, in the order in which they are first named."""
+        return tuple(dict.fromkeys(each.zone for each in self.subnets_.values()))
+
+    def zone_of(self, me: str, subnet: str) -> str:
+        """The zone of a subnet, which is one of its own."""
+        return self.subnets_[subnet.removeprefix(f"{me}.")].zone
+
     def prefixes(self) -> tuple[IPv4Network, ...]:
         """The prefixes of its subnets."""
         return tuple(each.prefix for each in self.subnets_.values())
@@ -88,8 +100,26 @@ vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]
     def join(self, me: str, lab: Lab) -> None:
         """Gateways add their own routes."""
 
-    def resolvers(self, lab: Lab) -> tuple[IPv4Address, ...]:
-        """The DNS servers that its instances learn by DHCP: the private DNS of its backbone."""
-        from labctl.kinds.private_dns import PrivateDns
+    def table(self, me: str, lab: Lab, zone: str) -> int:
+        """The routing table for what comes from a zone, begun when it is first asked for: with what is always nearer
+        than a route, the VPC's subnets and the provider's services. Everything is placed already.
+        """
+        number = FIRST_TABLE + self.zones().index(zone)
+        if any((each.node, each.table) == (me, number) for each in lab.net.choices):
+            return number
+        subnets = self.subnets(me)
+        for name in (name for name in subnets if self.zone_of(me, name) == zone):
+            lab.net.choose(me, number, device=device_name(name))
+        lab.net.choose(me, number, device="lo")  # what the router itself sends, an ICMP error, is of every zone
+        for name, subnet in subnets.items():
+            lab.net.route(me, subnet.prefix, device=device_name(name), table=number)
+        services = lab.get(self.on, Backbone).services() if self.on else ()
+        for path in [each for each in lab.net.paths if each.node == me and not each.table and each.to in services]:
+            lab.net.route(me, path.to, via=path.via, table=number)
+        return number
 
-        return tuple(address for _, dns in lab.all(PrivateDns) if dns.on == self.on for address in dns.addresses)
+    def resolvers(self, lab: Lab) -> tuple[IPv4Address, ...]:
+        """The DNS servers that its instances learn by DHCP."""
+        from labctl.kinds.leases import offered
+
+        return offered(lab, next(name for name, each in lab.all(Vpc) if each is self))

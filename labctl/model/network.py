@@ -6,130 +6,30 @@ object. `labctl.plan.compile` turns it into what must exist.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import chain
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from labctl.model.numbers import slot_of
-from labctl.model.services import Listen, WatchedPath, Zone
+from labctl.model.overlays import GENEVE_BYTES as GENEVE_BYTES
+from labctl.model.overlays import Overlay as Overlay
+from labctl.model.parts import GUARD_METRIC as GUARD_METRIC
+from labctl.model.parts import TRANSIT as TRANSIT
+from labctl.model.parts import Default as Default
+from labctl.model.parts import Node as Node
+from labctl.model.parts import Own as Own
+from labctl.model.parts import Plug as Plug
+from labctl.model.parts import Rule as Rule
+from labctl.model.parts import Segment as Segment
+from labctl.model.parts import Spot as Spot
+from labctl.model.parts import Wire as Wire
+from labctl.model.parts import device_name as device_name
+from labctl.model.routing import Choice as Choice
+from labctl.model.routing import Path as Path
+from labctl.model.services import Listen, Vrrp, WatchedPath, Zone
 from labctl.model.tunnels import Esp, GreEnd
-
-TRANSIT = IPv4Network("169.254.64.0/18")
-"""Where links without addresses of their own get them: /31 pairs (RFC 3021) of link-local space (RFC 3927)."""
-
-DEVICE_LENGTH = 15
-GUARD_METRIC = 4_000_000
-"""Unreachable routes that only count when no real route is left."""
-
-
-def device_name(wanted: str) -> str:
-    """A device name: `wanted`, or where it is longer than the kernel allows, its head and a hash of all of it."""
-    plain = wanted.replace(".", "-")
-    if len(plain) <= DEVICE_LENGTH:
-        return plain
-    return f"{plain[:9]}-{hashlib.sha256(wanted.encode()).hexdigest()[:5]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A host or a router: one network namespace. `stub`: the DNS servers that its applications ask."""
-
-    name: str
-    forwards: bool
-    stub: tuple[IPv4Address, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A layer-2 segment: whoever is plugged in shares it. `zone`: the availability zone that it is in, "" for none."""
-
-    name: str
-    mtu: int
-    zone: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plug:
-    """A node's device in a segment. What the segment sends to the node arrives `delay_ms` later, at most `rate_bit` per
-    second; what the node sends leaves at most at `send_bit` (0: no limit).
-    """
-
-    node: str
-    segment: str
-    device: str
-    address: IPv4Interface
-    delay_ms: float = 0.0
-    rate_bit: int = 0
-    send_bit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A link between two nodes that nothing else shares. What either sends arrives `delay_ms` later, at most `rate_bit`
-    per second (0: no limit).
-    """
-
-    a: str
-    b: str
-    a_device: str
-    b_device: str
-    a_address: IPv4Interface
-    b_address: IPv4Interface
-    mtu: int
-    delay_ms: float = 0.0
-    rate_bit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A further address of a node: on `device`, or on its loopback."""
-
-    node: str
-    device: str
-    address: IPv4Interface
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A route of a node. Neither `via` nor `device`: unreachable, so that the sender is told."""
-
-    node: str
-    to: IPv4Network
-    via: IPv4Address | None = None
-    device: str | None = None
-    metric: int = 0
-    source: IPv4Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One packet-filter or translation rule of a node, as the words of an appended iptables rule."""
-
-    node: str
-    table: Literal["filter", "nat", "mangle"]
-    chain: str
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """What a chain of the filter table does with a packet that no rule matched."""
-
-    node: str
-    chain: Literal["INPUT", "FORWARD", "OUTPUT"]
-    verdict: Literal["ACCEPT", "DROP"]
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place to capture: a device of a node, or a port of a segment."""
-
-    namespace: str
-    device: str
-    direction: Literal["in", "both"]
 
 
 @dataclass(slots=True)
@@ -138,20 +38,29 @@ class Network:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     segments: dict[str, Segment] = field(default_factory=dict)
+    overlays: dict[str, Overlay] = field(default_factory=dict)
     plugs: list[Plug] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     owns: list[Own] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
     gre_ends: list[GreEnd] = field(default_factory=list)
     esps: list[Esp] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     defaults: list[Default] = field(default_factory=list)
+    settings: dict[tuple[str, str], str] = field(default_factory=dict)
+    states: dict[str, list[str]] = field(default_factory=dict)
     resolvers: dict[str, tuple[IPv4Address, ...]] = field(default_factory=dict)
+    resolver_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     zones: dict[str, list[Zone]] = field(default_factory=dict)
     listens: dict[str, list[Listen]] = field(default_factory=dict)
     watched: dict[str, list[WatchedPath]] = field(default_factory=dict)
+    vrrp_routers: dict[str, Vrrp] = field(default_factory=dict)
     addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    locations: dict[str, tuple[IPv4Address, ...]] = field(default_factory=dict)
     spots: dict[str, list[Spot]] = field(default_factory=dict)
+    stub_s: int = 1
+    stub_attempts: int = 1
     _pairs: set[int] = field(default_factory=set)
     _guards: set[Path] = field(default_factory=set)
 
@@ -164,32 +73,52 @@ class Network:
         self.segments[name] = Segment(name, mtu, zone)
         self.spots.setdefault(name, [])
 
+    def overlay(
+        self, name: str, vni: int, members: Mapping[str, IPv4Address], *, mtu: int = 1500 - GENEVE_BYTES
+    ) -> None:
+        """A layer-2 segment stretched over `members`, nodes that reach each other at these addresses, which must be
+        those that they send from. To be captured under its own name: what enters it, in whichever member.
+        """
+        self.overlays[name] = Overlay(name, vni, tuple(members.items()), mtu)
+        self.spots.setdefault(name, [])
+
+    def layer2(self, name: str) -> Segment | Overlay:
+        """The segment or overlay called `name`."""
+        return self.overlays.get(name) or self.segments[name]
+
     def plug(
         self,
         node: str,
         segment: str,
         address: IPv4Interface,
         *,
+        host: str = "",
         also: tuple[str, ...] = (),
         delay_ms: float = 0.0,
         rate_bit: int = 0,
         send_bit: int = 0,
     ) -> str:
-        """Plug `node` into `segment`; its device's name. `also`: further names to capture this device under."""
-        device = device_name(segment)
-        self.plugs.append(Plug(node, segment, device, address, delay_ms, rate_bit, send_bit))
+        """Plug `node` into `segment`; its device's name. `host`: into the part of an overlay that this member has.
+        `also`: further names to capture this device under.
+        """
+        device = device_name(f"{segment}.{node}" if node == host else segment)  # its part of an overlay has that name
+        plug = Plug(node, segment, device, address, delay_ms, rate_bit, send_bit, host)
+        self.plugs.append(plug)
         self.addresses.setdefault(node, address.ip)
-        self.spots[segment].append(Spot(segment, device_name(node), "in"))
+        self.spots[segment].append(Spot(*plug.port, "in"))
         for name in also:
-            self.spots.setdefault(name, []).append(Spot(segment, device_name(node), "both"))
-        return device
+            self.spots.setdefault(name, []).append(Spot(*plug.port, "both"))
+        return plug.device
 
-    def wire(self, a: str, b: str, *, mtu: int = 1500) -> tuple[IPv4Address, IPv4Address]:
-        """A link between two nodes, numbered from `TRANSIT` by their names; the addresses of both ends."""
-        pair = slot_of(f"{a} {b}", TRANSIT.num_addresses // 2, self._pairs)
+    def wire(self, a: str, b: str, *, part: str = "", mtu: int = 1500) -> tuple[IPv4Address, IPv4Address]:
+        """A link between two nodes, numbered from `TRANSIT` by their names; the addresses of both ends. `part` tells
+        several links between the same two nodes apart: the device of `a` is then called as `b.part`.
+        """
+        a_device, b_device = (device_name(f"{node}.{part}" if part else node) for node in (b, a))
+        pair = slot_of(f"{a} {b} {part}".rstrip(), TRANSIT.num_addresses // 2, self._pairs)
         self._pairs.add(pair)
         ends = IPv4Interface((TRANSIT[2 * pair], 31)), IPv4Interface((TRANSIT[2 * pair + 1], 31))
-        self.wires.append(Wire(a, b, device_name(b), device_name(a), *ends, mtu))
+        self.wires.append(Wire(a, b, a_device, b_device, *ends, mtu))
         return ends[0].ip, ends[1].ip
 
     def link(
@@ -226,9 +155,16 @@ class Network:
         device: str | None = None,
         metric: int = 0,
         source: IPv4Address | None = None,
+        table: int = 0,
     ) -> None:
-        """A route of a node."""
-        self.paths.append(Path(node, to, via, device, metric, source))
+        """A route of a node, in its main table or in another, for which there is a `choose`."""
+        self.paths.append(Path(node, to, via, device, metric, source, table))
+
+    def choose(self, node: str, table: int, *, source: IPv4Network | None = None, device: str | None = None) -> None:
+        """What comes from `source`, or in by `device`, takes the routes of `table` first; of several choices that fit,
+        the first one written.
+        """
+        self.choices.append(Choice(node, table, source, device))
 
     def guard(self, node: str, to: IPv4Network) -> None:
         """While no real route to `to` is left, senders are told so; nothing follows the default route instead."""
@@ -260,11 +196,19 @@ class Network:
             found[node].append(device)
         return found
 
+    def ends(self) -> Iterator[tuple[str, str]]:
+        """Every device of every node, as often as it is asked for: their own, and what overlays put into members."""
+        yield from self._devices()
+        yield from (plug.port for plug in self.plugs if plug.host)
+        for overlay in self.overlays.values():
+            yield from ((member, overlay.bridge) for member, _ in overlay.members)
+
     def _devices(self) -> Iterator[tuple[str, str]]:
         yield from ((plug.node, plug.device) for plug in self.plugs)
         for wire in self.wires:
             yield wire.a, wire.a_device
             yield wire.b, wire.b_device
+        yield from ((end.node, end.device) for overlay in self.overlays.values() for end in overlay.tunnels())
         yield from ((end.node, end.device) for end in self.gre_ends)
         yield from ((side.node, esp.name) for esp in self.esps for side in (esp.a, esp.b))
 
@@ -275,8 +219,17 @@ class Network:
             ((own.node, own.address.ip) for own in self.owns),
             ((wire.a, wire.a_address.ip) for wire in self.wires),
             ((wire.b, wire.b_address.ip) for wire in self.wires),
+            ((node, each.ip) for node, router in self.vrrp_routers.items() for _, each in router.addresses),
         )
         return next((node for node, each in held if each == address), None)
+
+    def state(self, resource: str, words: str) -> None:
+        """What is to be told of a resource, in words, that no device or route shows."""
+        self.states.setdefault(resource, []).append(words)
+
+    def setting(self, node: str, name: str, value: str) -> None:
+        """A kernel setting of a node, one under `net.`; what its rules remember is best told once they are there."""
+        self.settings[node, name] = value
 
     def rule(self, node: str, table: Literal["filter", "nat", "mangle"], chain: str, *words: object) -> None:
         """A packet-filter or translation rule."""
@@ -295,9 +248,18 @@ class Network:
         """A path of the node's path watcher: its routes exist while the far end answers."""
         self.watched.setdefault(node, []).append(path)
 
-    def resolver(self, node: str, addresses: tuple[IPv4Address, ...]) -> None:
-        """The node answers DNS at these addresses, from the zones that it is given."""
+    def vrrp(self, node: str, router: Vrrp) -> None:
+        """The node is one router of a virtual router, and holds its addresses while it is the MASTER."""
+        self.vrrp_routers[node] = router
+
+    def resolver(self, node: str, addresses: tuple[IPv4Address, ...], **options: Any) -> None:
+        """The node answers DNS at these addresses, from the zones that it is given; `options`: those of a Resolver."""
         self.resolvers[node] = addresses
+        self.resolver_options[node] = options
+
+    def locations_of(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
+        """The resource `name` has servers at these addresses, whose health can be asked for."""
+        self.locations[name] = addresses
 
     def zone(self, resolver: str, zone: Zone) -> None:
         """A zone of a resolver, which is the node of that name."""

@@ -14,12 +14,14 @@ from typing import assert_never
 
 from labctl.codec import encode
 from labctl.plan.ciphers import CIPHERS
+from labctl.plan.devices import Tunnel
 from labctl.plan.indices import index
 from labctl.plan.objects import (
     Address,
     Bridge,
     End,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -27,6 +29,7 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -118,11 +121,13 @@ class _Script:
                 yield self._in(item.namespace, "sysctl", "-qw", f"{item.name}={item.value}")
             case Bridge():
                 options = ("type", "bridge", "forward_delay", 0, "stp_state", 0, "mcast_snooping", 0)
-                yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), "up", *options)
+                yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), "arp", "off", "up", *options)
             case Veth():
                 yield from self._veth(item)
             case Gre():
                 yield from self._gre(item)
+            case Geneve():
+                yield from self._geneve(item)
             case XfrmInterface():
                 kind = ("type", "xfrm", "dev", item.device, "if_id", item.if_id)
                 yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), *kind)
@@ -134,6 +139,8 @@ class _Script:
                 yield self._ip(item.namespace, "neighbour", "add", *entry)
             case Route():
                 yield self._ip(item.namespace, "route", "add", *_route(item))
+            case RouteRule():
+                yield self._ip(item.namespace, "rule", "add", *_routing_rule(item))
             case XfrmState():
                 yield self._state(item)
             case XfrmPolicy():
@@ -172,6 +179,16 @@ class _Script:
         ends = ("type", "gre", "local", item.local, "remote", item.remote, "ttl", item.ttl, "pmtudisc")
         key = ("key", item.key) if item.key is not None else ()
         yield self._ip(item.namespace, "link", "add", *_named(item, item.mtu), *ends, *key)
+        yield from self._device(item.namespace, item.name, up=item.up)
+
+    def _geneve(self, item: Geneve) -> Iterator[str]:
+        peer = ("id", item.vni, "remote", item.remote, "df", "set", "udpcsum")
+        yield self._ip(
+            item.namespace, "link", "add", *_named(item, item.mtu), "address", item.mac, "type", "geneve", *peer
+        )
+        if item.master:
+            yield self._ip(item.namespace, "link", "set", item.name, "master", item.master)
+            yield self._ip(item.namespace, "link", "set", item.name, "type", "bridge_slave", "isolated", "on")
         yield from self._device(item.namespace, item.name, up=item.up)
 
     def _device(self, namespace: str, name: str, *words: object, up: bool) -> Iterator[str]:
@@ -213,7 +230,7 @@ def _line(*words: object) -> str:
     return shlex.join(str(each) for each in words)
 
 
-def _named(item: Bridge | Gre | XfrmInterface | End, mtu: int) -> tuple[object, ...]:
+def _named(item: Bridge | Tunnel | End, mtu: int) -> tuple[object, ...]:
     return item.name, "index", index(item), "mtu", mtu
 
 
@@ -228,7 +245,18 @@ def _route(item: Route) -> Iterator[object]:
     for word, value in (("via", item.via), ("dev", item.device), ("metric", item.metric or None), ("src", item.source)):
         if value is not None:
             yield from (word, value)
+    if item.table:
+        yield from ("table", item.table)
     yield from ("proto", "static")
+
+
+def _routing_rule(item: RouteRule) -> Iterator[object]:
+    yield from ("priority", item.priority)
+    if item.source is not None:
+        yield from ("from", item.source)
+    if item.device is not None:
+        yield from ("iif", item.device)
+    yield from ("lookup", item.table, "protocol", "static")
 
 
 def _policy(item: XfrmPolicy) -> Iterator[object]:

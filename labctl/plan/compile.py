@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from labctl.model.network import Network, Plug, Wire, device_name
+from labctl.model.network import Network, Plug, Wire
 from labctl.model.services import PathWatcher, Resolver, Server
 from labctl.model.tunnels import Esp, EspSide
 from labctl.plan.objects import (
     Address,
     Bridge,
     End,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -22,8 +23,10 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
+    Sysctl,
     Veth,
     XfrmInterface,
     XfrmPolicy,
@@ -31,6 +34,8 @@ from labctl.plan.objects import (
 )
 
 BRIDGE = "br0"
+FIRST_CHOICE = 1000
+"""The priority of a node's first routing rule; the others follow it. The kernel's own are 0, 32766 and 32767."""
 TABLES = ("filter", "nat", "mangle")
 ARP_WIRES = 250
 """Up to so many links the nodes find each other by ARP; beyond, each end is told the other's MAC address for good.
@@ -39,6 +44,8 @@ The kernel has one IPv4 neighbour table for all of its namespaces. With more tha
 the last seconds, and it takes none beyond 1024 (arp(7), gc_thresh2 and gc_thresh3); permanent ones do not count. A link
 in use needs two.
 """
+STRETCHED = ("attempt_ms", "patience_ms", "negative_s", "positive_s")
+"""The timers of a resolver."""
 INBOUND: tuple[Literal["in", "fwd"], ...] = ("in", "fwd")
 
 
@@ -56,7 +63,9 @@ def compile_plan(lab: str, net: Network, time_scale: int = 1) -> Plan:
         _neighbours(net),
         _associations(net),
         _rulesets(net),
+        _settings(net),
         _routes(net),
+        _choices(net),
         _shapers(net),
         _processes(net, time_scale),
     )
@@ -73,19 +82,23 @@ def _namespaces(net: Network) -> Iterator[KernelObject]:
 def _bridges(net: Network) -> Iterator[KernelObject]:
     for segment in net.segments.values():
         yield Bridge(segment.name, BRIDGE, segment.mtu)
+    for overlay in net.overlays.values():
+        for member, _ in overlay.members:
+            yield Bridge(member, overlay.bridge, overlay.mtu)
 
 
 def _links(net: Network) -> Iterator[KernelObject]:
     for plug in net.plugs:
-        yield _plug(plug, net.segments[plug.segment].mtu)
+        yield _plug(plug, net)
     for wire in net.wires:
         yield _wire(wire)
 
 
-def _plug(plug: Plug, mtu: int) -> Veth:
-    port = device_name(plug.node)
+def _plug(plug: Plug, net: Network) -> Veth:
+    where, port = plug.port
+    bridge = net.overlays[plug.segment].bridge if plug.host else BRIDGE
     node_end = End(plug.node, plug.device, _mac(plug.node, plug.device))
-    return Veth(node_end, End(plug.segment, port, _mac(plug.segment, port), BRIDGE), mtu)
+    return Veth(node_end, End(where, port, _mac(where, port), bridge), net.layer2(plug.segment).mtu)
 
 
 def _wire(wire: Wire) -> Veth:
@@ -101,6 +114,11 @@ def _mac(namespace: str, device: str) -> str:
 
 
 def _tunnels(net: Network) -> Iterator[KernelObject]:
+    for overlay in net.overlays.values():
+        for each in overlay.tunnels():
+            mac = _mac(each.node, each.device)
+            ends = each.local, each.remote
+            yield Geneve(each.node, each.device, overlay.vni, *ends, overlay.mtu, mac, overlay.bridge)
     for end in net.gre_ends:
         yield Gre(end.node, end.device, end.local, end.remote, end.mtu, up=end.up)
     for esp in net.esps:
@@ -173,14 +191,29 @@ def _routes(net: Network) -> Iterator[KernelObject]:
     for path in dict.fromkeys(net.paths):
         told = path.via is None and path.device is None
         kind: Literal["unreachable", "unicast"] = "unreachable" if told else "unicast"
-        yield Route(path.node, path.to, path.via, path.device, kind, path.metric, path.source)
+        yield Route(path.node, path.to, path.via, path.device, kind, path.metric, path.source, path.table)
+
+
+def _choices(net: Network) -> Iterator[KernelObject]:
+    """Rules after the routes: a table is not asked before it is complete."""
+    priorities: dict[str, int] = {}
+    for each in dict.fromkeys(net.choices):
+        priority = priorities.get(each.node, FIRST_CHOICE)
+        priorities[each.node] = priority + 1
+        yield RouteRule(each.node, priority, each.table, each.source, each.device)
+
+
+def _settings(net: Network) -> Iterator[KernelObject]:
+    """After the rules: some settings come with the module that a rule needs."""
+    for (node, name), value in net.settings.items():
+        yield Sysctl(node, name, value)
 
 
 def _shapers(net: Network) -> Iterator[KernelObject]:
     for plug in net.plugs:
-        mtu = net.segments[plug.segment].mtu
+        mtu = net.layer2(plug.segment).mtu
         if plug.delay_ms or plug.rate_bit:
-            yield Shaper(plug.segment, device_name(plug.node), plug.delay_ms, rate_bit=plug.rate_bit, mtu=mtu)
+            yield Shaper(*plug.port, plug.delay_ms, rate_bit=plug.rate_bit, mtu=mtu)
         if plug.send_bit:
             yield Shaper(plug.node, plug.device, rate_bit=plug.send_bit, mtu=mtu)
     for wire in net.wires:
@@ -189,12 +222,23 @@ def _shapers(net: Network) -> Iterator[KernelObject]:
             yield Shaper(wire.b, wire.b_device, wire.delay_ms, rate_bit=wire.rate_bit, mtu=wire.mtu)
 
 
+def programs(net: Network, node: str) -> tuple[str, ...]:
+    """The programs that run in `node`, by the names of their processes."""
+    return tuple(each.name for each in _processes(net, 1) if isinstance(each, Process) and each.namespace == node)
+
+
 def _processes(net: Network, time_scale: int) -> Iterator[KernelObject]:
     for node, listens in net.listens.items():
         if listens:
             yield Process(node, "server", Server(node, tuple(listens)))
     for node, addresses in net.resolvers.items():
-        yield Process(node, "resolver", Resolver(addresses, tuple(net.zones.get(node, ()))))
+        options = {
+            name: value * time_scale if name in STRETCHED else value
+            for name, value in net.resolver_options.get(node, {}).items()
+        }
+        yield Process(node, "resolver", Resolver(addresses, tuple(net.zones.get(node, ())), **options))
     for node, paths in net.watched.items():
         stretched = (replace(path, interval_ms=path.interval_ms * time_scale) for path in paths)
         yield Process(node, "watcher", PathWatcher(tuple(stretched)))
+    for node, router in net.vrrp_routers.items():
+        yield Process(node, "vrrp", replace(router, interval_ms=router.interval_ms * time_scale))

@@ -20,6 +20,7 @@ from labctl.plan.objects import (
     Create,
     Delete,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -81,6 +82,8 @@ def _in_place(old: KernelObject, new: KernelObject) -> bool:
     """Whether the kernel, or the program, changes from `old` to `new` without an instant in which it is neither."""
     if isinstance(old, (Gre, XfrmInterface)) and isinstance(new, (Gre, XfrmInterface)):
         return replace(old, up=new.up, mtu=new.mtu) == new
+    if isinstance(old, Geneve) and isinstance(new, Geneve):
+        return old.vni == new.vni
     if isinstance(old, Veth) and isinstance(new, Veth):
         return (old.b.namespace, old.b.name) == (new.b.namespace, new.b.name)
     if isinstance(old, Process):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, assert_never
 
+from labctl.model.services import Vrrp
 from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Rekey
 from labctl.plan.objects import (
     Address,
     Bridge,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -23,6 +25,7 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -38,6 +41,8 @@ Mechanism = Literal[
     "veth",
     "bridge",
     "gre",
+    "geneve",
+    "policy-routing",
     "xfrm-interface",
     "xfrm-policy",
     "esp-aes128-gcm",
@@ -62,6 +67,10 @@ Mechanism = Literal[
     "program:ip",
     "program:tc",
     "program:iptables-restore",
+    "program:keepalived",
+    "program:getent",
+    "program:dig",
+    "program:curl",
 ]
 
 
@@ -99,6 +108,10 @@ MEANS: dict[Mechanism, Means] = {
     "veth": Means("virtual Ethernet pairs", ("CONFIG_VETH",), ("veth",)),
     "bridge": Means("Ethernet bridges", ("CONFIG_BRIDGE",), ("bridge",)),
     "gre": Means("GRE tunnels with a key", ("CONFIG_NET_IPGRE_DEMUX", "CONFIG_NET_IPGRE"), ("gre", "ip_gre")),
+    "geneve": Means(
+        "Geneve tunnels as isolated ports of a bridge", ("CONFIG_GENEVE", "CONFIG_BRIDGE"), ("geneve", "bridge")
+    ),
+    "policy-routing": Means("routing rules and tables beside the main one", ("CONFIG_IP_MULTIPLE_TABLES",)),
     "xfrm-interface": Means("xfrm interfaces (route-based IPsec)", ("CONFIG_XFRM_INTERFACE",), ("xfrm_interface",)),
     "xfrm-policy": Means("IPsec policies", ("CONFIG_XFRM_USER",), ("xfrm_user",)),
     "esp-aes128-gcm": _esp("AES-128-GCM", *_GCM),
@@ -133,12 +146,17 @@ MEANS: dict[Mechanism, Means] = {
     "program:ip": Means("the program ip"),
     "program:tc": Means("the program tc"),
     "program:iptables-restore": Means("the program iptables-restore", package="iptables"),
+    "program:keepalived": Means("the program keepalived: VRRP", package="keepalived"),
+    "program:getent": Means("the program getent, which looks names up in checks", package="libc-bin"),
+    "program:dig": Means("the program dig, which looks names up in checks", package="bind9-dnsutils"),
+    "program:curl": Means("the program curl, which looks names up in checks", package="curl"),
 }
 
 _DEVICES: dict[type[KernelObject], Mechanism] = {
     Veth: "veth",
     Bridge: "bridge",
     Gre: "gre",
+    Geneve: "geneve",
     XfrmInterface: "xfrm-interface",
 }
 _CIPHERS: dict[str, Mechanism] = {
@@ -195,7 +213,7 @@ def _of(item: KernelObject) -> tuple[Mechanism, ...]:
     match item:
         case Namespace():
             return ("netns", "program:ip")
-        case Veth() | Bridge() | Gre() | XfrmInterface():
+        case Veth() | Bridge() | Gre() | Geneve() | XfrmInterface():
             return (_DEVICES[type(item)],)
         case XfrmState():
             return (_CIPHERS[item.cipher],)
@@ -205,6 +223,12 @@ def _of(item: KernelObject) -> tuple[Mechanism, ...]:
             return (*qdiscs(item), "program:tc")
         case Ruleset():
             return ("program:iptables-restore", *_of_rules(item))
+        case RouteRule():
+            return ("policy-routing",)
+        case Route(table=table) if table:
+            return ("policy-routing",)
+        case Process(program=Vrrp()):
+            return ("program:keepalived",)
         case Address() | Neighbour() | Route() | Sysctl() | Process() | Foreign():
             return ()  # every kernel with network namespaces has them
         case _:

@@ -17,6 +17,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
 from labctl.model.services import Program
+from labctl.plan.devices import Bridge as Bridge
+from labctl.plan.devices import End as End
+from labctl.plan.devices import Geneve as Geneve
+from labctl.plan.devices import Gre as Gre
+from labctl.plan.devices import Veth as Veth
+from labctl.plan.devices import XfrmInterface as XfrmInterface
 from labctl.plan.foreign import Foreign as Foreign
 from labctl.plan.foreign import Removal as Removal
 
@@ -54,80 +60,6 @@ class Sysctl:
 
 
 @dataclass(frozen=True, slots=True)
-class Bridge:
-    """A bridge: a layer-2 segment. No spanning tree, no address ageing surprises, no host firewall hooks."""
-
-    namespace: str
-    name: str
-    mtu: int = 1500
-    up: bool = True
-
-    @property
-    def identity(self) -> Hashable:
-        return (self.namespace, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """One end of a veth pair; `master`: the bridge of the same namespace that it is a port of. `up` is always so in a
-    plan; a kernel may hold one that is not.
-    """
-
-    namespace: str
-    name: str
-    mac: str
-    master: str | None = None
-    up: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Veth:
-    """A veth pair, both ends made in place."""
-
-    a: End
-    b: End
-    mtu: int = 1500
-
-    @property
-    def identity(self) -> Hashable:
-        return (self.a.namespace, self.a.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Gre:
-    """A GRE tunnel device (RFC 2784, key RFC 2890). Path MTU discovery on."""
-
-    namespace: str
-    name: str
-    local: IPv4Address
-    remote: IPv4Address
-    mtu: int
-    key: int | None = None
-    ttl: int = 64
-    up: bool = True
-
-    @property
-    def identity(self) -> Hashable:
-        return (self.namespace, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class XfrmInterface:
-    """An xfrm interface: what is routed into it meets only policies and states with its `if_id`."""
-
-    namespace: str
-    name: str
-    if_id: int
-    device: str
-    mtu: int
-    up: bool = True
-
-    @property
-    def identity(self) -> Hashable:
-        return (self.namespace, self.name)
-
-
-@dataclass(frozen=True, slots=True)
 class Address:
     """An address of a device."""
 
@@ -142,7 +74,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the main table. `via` or `device` or both for unicast; neither for unreachable and blackhole."""
+    """A route of `table` (0: the main one). `via` or `device` or both for unicast; neither for unreachable and
+    blackhole.
+    """
 
     namespace: str
     to: IPv4Network
@@ -151,10 +85,28 @@ class Route:
     type: Literal["unicast", "unreachable", "blackhole"] = "unicast"
     metric: int = 0
     source: IPv4Address | None = None
+    table: int = 0
 
     @property
     def identity(self) -> Hashable:
-        return (self.namespace, int(self.to.network_address), self.to.prefixlen, self.metric)
+        return (self.namespace, self.table, int(self.to.network_address), self.to.prefixlen, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """A routing rule (ip-rule(8)): what comes from `source`, or in by `device` (None: whatever it is), is looked up in
+    `table`, and where that says nothing by the rules after it. The lowest `priority` comes first.
+    """
+
+    namespace: str
+    priority: int
+    table: int
+    source: IPv4Network | None = None
+    device: str | None = None
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.namespace, self.priority, self.table, self.source, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +222,12 @@ KernelObject = (
     | Bridge
     | Veth
     | Gre
+    | Geneve
     | XfrmInterface
     | Address
     | Neighbour
     | Route
+    | RouteRule
     | XfrmState
     | XfrmPolicy
     | Ruleset

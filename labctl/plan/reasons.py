@@ -202,6 +202,8 @@ def _fact(name: str, value: object) -> str:
         return _WITHOUT.get(name, f"no {name}")
     if name == "up":
         return "it up" if value else "it down"
+    if name == "isolated":
+        return "it isolated from other tunnels" if value else "it not isolated from other tunnels"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, tuple):
         text = " to ".join(map(str, value))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from ipaddress import IPv4Address
 
-from labctl.model.services import PathWatcher, Resolver, Server, WatchedPath
+from labctl.model.services import PathWatcher, Resolver, Server, Vrrp, WatchedPath
 from labctl.plan.objects import (
     Address,
     Bridge,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Neighbour,
@@ -35,7 +36,7 @@ def makes(each: KernelObject) -> set[Part]:
     match each:
         case Veth(a=a, b=b):
             return {(a.namespace, a.name, ""), (b.namespace, b.name, "")}
-        case Bridge() | Gre() | XfrmInterface():
+        case Bridge() | Gre() | Geneve() | XfrmInterface():
             return {(each.namespace, each.name, "")}
         case Address():
             return {(each.namespace, each.device, str(each.address))}
@@ -78,7 +79,7 @@ def down(each: KernelObject) -> set[Part]:
     match each:
         case Veth(a=a, b=b):
             return {(end.namespace, end.name, "") for end in (a, b) if not end.up}
-        case Bridge() | Gre() | XfrmInterface():
+        case Bridge() | Gre() | Geneve() | XfrmInterface():
             return set() if each.up else makes(each)
         case _:
             return set()
@@ -98,12 +99,16 @@ def lies_on(each: KernelObject, addresses: dict[str, Nearby]) -> set[Part]:
     match each:
         case Veth(b=port) if port.master:
             return {(port.namespace, port.master, "")}
+        case Geneve(master=str() as master):
+            return {(each.namespace, master, "")}
         case Address() | Neighbour() | Shaper() | XfrmInterface():
             return {(each.namespace, each.device, "")}
         case Route():
             return set(_under(each, addresses.get(each.namespace) or Nearby()))
         case Process(program=PathWatcher(paths=paths)):
             return {part for path in paths for part in watched_on(each.namespace, path)}
+        case Process(program=Vrrp(addresses=addresses_held)):
+            return {(each.namespace, device, "") for device, _ in addresses_held}
         case _:
             return set()
 
@@ -122,12 +127,14 @@ def claims(each: KernelObject) -> set[Claim]:
     match each:
         case Gre():
             found.add(("gre", each.namespace, each.local, each.remote, each.key))
+        case Geneve():
+            found.add(("geneve", each.namespace, each.vni, each.remote))
         case XfrmInterface():
             found.add(("if_id", each.namespace, each.if_id))
         case Address():
             found.add(("address", each.address.ip))
         case Route():
-            found.add(("route", each.namespace, each.to, each.metric))
+            found.add(("route", each.namespace, each.to, each.metric, each.table))
         case XfrmState():
             found.add(("spi", each.namespace, each.destination, each.spi))
         case Shaper():
@@ -136,6 +143,8 @@ def claims(each: KernelObject) -> set[Claim]:
             found |= set(each.takes)
         case Process(program=PathWatcher(paths=paths)):
             found |= {claim for path in paths for claim in routed(each.namespace, path)}
+        case Process(program=Vrrp(addresses=addresses)):
+            found |= {("address", address.ip) for _, address in addresses}
         case Process(program=Server(listens=listens)):
             transports = {listen: "udp" if listen.proto == "udp" else "tcp" for listen in listens}
             found |= {("socket", each.namespace, proto, listen.port) for listen, proto in transports.items()}
@@ -148,7 +157,7 @@ def claims(each: KernelObject) -> set[Claim]:
 
 def routed(namespace: str, path: WatchedPath) -> set[Claim]:
     """The routes that a watched path claims."""
-    return {("route", namespace, prefix, path.metric) for prefix in path.prefixes}
+    return {("route", namespace, prefix, path.metric, 0) for prefix in path.prefixes}
 
 
 def _under(route: Route, addresses: Nearby) -> Iterator[Part]:

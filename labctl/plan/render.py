@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from labctl.model.services import PathWatcher, Program, Resolver, Server
+from labctl.model.services import PathWatcher, Program, Resolver, Server, Vrrp
+from labctl.plan.devices import Tunnel
+from labctl.plan.dnswords import resolver_words
 from labctl.plan.objects import (
     Address,
     Bridge,
@@ -13,6 +15,7 @@ from labctl.plan.objects import (
     Create,
     Delete,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -20,6 +23,7 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Step,
@@ -75,7 +79,7 @@ def _lines(each: KernelObject) -> Iterator[str]:
             yield "namespace" + (", forwarding" if each.forwarding else "")
         case Sysctl():
             yield f"sysctl {each.name} = {each.value}"
-        case Bridge() | Veth() | Gre() | XfrmInterface():
+        case Bridge() | Veth() | Gre() | Geneve() | XfrmInterface():
             yield _device(each)
         case Address():
             yield f"address {each.address} on {each.device}"
@@ -83,6 +87,8 @@ def _lines(each: KernelObject) -> Iterator[str]:
             yield f"neighbour {each.address} at {each.mac} on {each.device}"
         case Route():
             yield _route(each)
+        case RouteRule():
+            yield _choice(each)
         case XfrmState():
             ends = f"{each.source} to {each.destination}"
             yield f"esp {ends} spi {each.spi:#x} {each.cipher} key {each.key} if_id {each.if_id}"
@@ -102,7 +108,7 @@ def _lines(each: KernelObject) -> Iterator[str]:
             assert_never(each)
 
 
-def _device(each: Bridge | Veth | Gre | XfrmInterface) -> str:
+def _device(each: Bridge | Veth | Tunnel) -> str:
     match each:
         case Bridge():
             return f"bridge {each.name} mtu {each.mtu}{_down(each.up)}"
@@ -112,6 +118,11 @@ def _device(each: Bridge | Veth | Gre | XfrmInterface) -> str:
         case Gre():
             key = f" key {each.key}" if each.key is not None else ""
             return f"gre {each.name} {each.local} to {each.remote}{key} ttl {each.ttl} mtu {each.mtu}{_down(each.up)}"
+        case Geneve():
+            ends = f"{each.local} to {each.remote} vni {each.vni} ({each.mac})"
+            port = f" port of {each.master}" if each.master else ""
+            together = "" if each.isolated else " not isolated"
+            return f"geneve {each.name} {ends}{port}{together} mtu {each.mtu}{_down(each.up)}"
         case XfrmInterface():
             return f"xfrm interface {each.name} if_id {each.if_id} on {each.device} mtu {each.mtu}{_down(each.up)}"
 
@@ -135,7 +146,15 @@ def _route(each: Route) -> str:
     words += [f"dev {each.device}"] if each.device else []
     words += [f"src {each.source}"] if each.source else []
     words += [f"metric {each.metric}"] if each.metric else []
+    words += [f"table {each.table}"] if each.table else []
     return " ".join(words)
+
+
+def _choice(each: RouteRule) -> str:
+    words = [f"rule {each.priority}"]
+    words += [f"from {each.source}"] if each.source is not None else []
+    words += [f"iif {each.device}"] if each.device is not None else []
+    return " ".join([*words, f"table {each.table}"])
 
 
 def _program(program: Program) -> str:
@@ -143,20 +162,16 @@ def _program(program: Program) -> str:
         case Server():
             return "listens on " + ", ".join(f"{listen.proto}/{listen.port}" for listen in program.listens)
         case Resolver():
-            addresses = ", ".join(str(address) for address in program.listen)
-            return f"answers DNS at {addresses}, zones {', '.join(_zones(program)) or 'none'}"
+            return resolver_words(program)
         case PathWatcher():
             return "watches " + ", ".join(
                 f"{path.name} ({path.local} to {path.remote} by {path.device}, {path.interval_ms} ms x {path.count}, "
                 f"metric {path.metric} for {' '.join(str(prefix) for prefix in path.prefixes)})"
                 for path in program.paths
             )
+        case Vrrp():
+            held = ", ".join(f"{address} on {device}" for device, address in program.addresses)
+            words = f"virtual router {program.number} priority {program.priority} every {program.interval_ms} ms"
+            return f"{words}, while MASTER with {held}{'' if program.preempt else '; does not preempt'}"
         case _:
             assert_never(program)
-
-
-def _zones(program: Resolver) -> Iterator[str]:
-    for zone in program.zones:
-        records = " ".join(f"{record.name}={record.value}" for record in zone.records)
-        seen = " ".join(str(prefix) for prefix in zone.permitted) or "everyone"
-        yield f"{zone.name} ({records}) for {seen}"

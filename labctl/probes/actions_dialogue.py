@@ -7,11 +7,12 @@ import json
 import os
 import socket
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from labctl.probes.actions_dns import resolve
-from labctl.probes.actions_transport import connect, exchange, read_until
+from labctl.probes.actions_transport import exchange, read_until
 from labctl.probes.attempt import Attempt, pattern
+from labctl.probes.dialing import dial
 from labctl.probes.wire import Outcome, Reply, Tcp, Udp
 
 _TIMESTAMPS, _TIMESTAMP_BYTES = 1, 12  # TCPI_OPT_TIMESTAMPS (linux/tcp.h), RFC 7323 section 3.2 with padding
@@ -33,14 +34,11 @@ def greeting(line: bytes) -> Greeting | None:
 
 def tcp(attempt: Attempt, action: Tcp) -> Reply:
     """Resolve where a name is given, connect, send, and compare what the server says it got with what was sent."""
-    to = resolve(attempt, action.to, action.name, action.server)
-    if isinstance(to, Reply):
-        return to
-    connected = connect(attempt, to, action.port)
-    if isinstance(connected, Reply):
-        return connected
-    with closing(connected):
-        return _converse(attempt, connected, pattern(attempt.marker, action.send))
+    dialled = dial(attempt, action.to, action.named, action.port)
+    if isinstance(dialled, Reply):
+        return dialled
+    with closing(dialled.socket) as sock:
+        return replace(_converse(attempt, sock, pattern(attempt.marker, action.send)), tried=dialled.tried)
 
 
 def _converse(attempt: Attempt, sock: socket.socket, body: bytes) -> Reply:
@@ -68,14 +66,22 @@ def _converse(attempt: Attempt, sock: socket.socket, body: bytes) -> Reply:
 
 def compare(said: bytes, body: bytes) -> tuple[Outcome, str]:
     """Whether a server that ends with the line `said` got `body`, and that in words."""
+    found = compare_digest(said, body)
+    if found is None:
+        return "corrupt", "the server's digest is unreadable"
+    if found[1]:
+        return "ok", f"{len(body)} bytes arrived intact"
+    return "corrupt", f"sent {len(body)} bytes, the server got {found[0]} or others"
+
+
+def compare_digest(said: bytes, body: bytes) -> tuple[int, bool] | None:
+    """How many bytes the line `said` claims, and whether they are those of `body`; None where it says neither."""
     try:
         digest = json.loads(said)
-        same = digest["bytes"] == len(body) and digest["sha256"] == hashlib.sha256(body).hexdigest()
+        count, same = int(digest["bytes"]), digest["sha256"] == hashlib.sha256(body).hexdigest()
     except (ValueError, KeyError, TypeError):
-        return "corrupt", "the server's digest is unreadable"
-    if same:
-        return "ok", f"{len(body)} bytes arrived intact"
-    return "corrupt", f"sent {len(body)} bytes, the server got {digest['bytes']} or others"
+        return None
+    return count, same and count == len(body)
 
 
 def _largest_segment(sock: socket.socket) -> int:

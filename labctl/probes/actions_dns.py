@@ -21,23 +21,12 @@ _DNS_PORT = 53
 _RCODES: dict[int, Outcome] = {RCODE.NXDOMAIN: "nxdomain", RCODE.REFUSED: "refused"}
 
 
-def resolve(attempt: Attempt, to: IPv4Address | None, name: str, server: IPv4Address | None) -> IPv4Address | Reply:
-    """`to`, or the first address that `server` gives for `name` where one is written; why not, if there is none."""
-    if not name or server is None:
-        return to or attempt.reply("error", "neither an address nor a name with its server")
-    found = dns(attempt, Dns(server, name))
-    if found.outcome != "ok":
-        return replace(found, lookup=True, reason=f"the lookup of {name}: {found.reason}")
-    attempt.own.clear()  # the lookup was a means: from here on what follows alone is the probe
-    return IPv4Address(found.answers[0])
-
-
 def dns(attempt: Attempt, action: Dns) -> Reply:
     """Ask, by UDP again every second; by TCP where that is wanted or the answer was truncated (RFC 7766 section 5)."""
     question = DNSQuestion(action.name, getattr(QTYPE, action.type), CLASS.IN)
     header = DNSHeader(id=random.randrange(65536), rd=1)
     query = DNSRecord(header, questions=[question])
-    if action.transport == "tcp":
+    if action.transport == "tcp" or action.type == "AXFR":  # RFC 5936 section 4.2
         return _by_tcp(attempt, action, query)
     cut, nonsense = [], []
 
@@ -54,6 +43,18 @@ def dns(attempt: Attempt, action: Dns) -> Reply:
     if reply.outcome == "filtered" and nonsense:
         return replace(reply, outcome="corrupt", reason="what came back does not answer the question")
     return _by_tcp(attempt, action, query) if cut else reply
+
+
+def answers_at_all(attempt: Attempt, server: IPv4Address) -> bool:
+    """Whether `server` answers a question in any way; it is asked again every second."""
+    query = DNSRecord(
+        DNSHeader(id=random.randrange(65536), rd=1), questions=[DNSQuestion("localhost", QTYPE.A, CLASS.IN)]
+    )
+
+    def judge(data: bytes) -> Reply | None:
+        return attempt.reply("ok", "an answer") if _parsed(data, query) else None
+
+    return exchange(attempt, (server, _DNS_PORT), query.pack(), judge, again=True).outcome == "ok"
 
 
 def _by_tcp(attempt: Attempt, action: Dns, query: Any) -> Reply:
@@ -86,14 +87,16 @@ def _parsed(data: bytes, query: Any) -> Any:
 def _answered(attempt: Attempt, answer: Any, query: Any) -> Reply:
     authoritative = bool(answer.header.aa)
     names = _names_of(answer, query.q.qname)
-    records = [each for each in answer.rr if query.q.qtype in (each.rtype, QTYPE.ANY)]
-    wanted = [text_of(each.rdata) for each in records if each.rname in names]
+    whole = query.q.qtype == QTYPE.AXFR  # then the answer is about every name of the zone (RFC 5936 section 2.2)
+    records = [each for each in answer.rr if whole or query.q.qtype in (each.rtype, QTYPE.ANY)]
+    wanted = [text_of(each.rdata) for each in records if whole or each.rname in names]
     code = answer.header.rcode
     if code == RCODE.NOERROR and records and not wanted:
         return attempt.reply("corrupt", f"the answer is about {records[0].rname}", authoritative=authoritative)
     if code == RCODE.NOERROR:
         outcome: Outcome = "ok" if wanted else "nodata"
-        return attempt.reply(outcome, "NOERROR", answers=tuple(wanted), authoritative=authoritative)
+        ttl_s = max((each.ttl for each in answer.rr if each.rname in names), default=-1)
+        return attempt.reply(outcome, "NOERROR", answers=tuple(wanted), authoritative=authoritative, ttl_s=ttl_s)
     outcome = _RCODES.get(code, "servfail")
     return attempt.reply(outcome, str(RCODE.get(code)), authoritative=authoritative)
 

@@ -6,11 +6,11 @@ import os
 import re
 import socket
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
-from labctl.probes.actions_dns import resolve
-from labctl.probes.actions_transport import connect
 from labctl.probes.attempt import Attempt
+from labctl.probes.dialing import dial
 from labctl.probes.httpanswer import HttpAnswer, Malformed
 from labctl.probes.wire import Http, Reply
 
@@ -22,14 +22,11 @@ def http(attempt: Attempt, action: Http) -> Reply:
     """Resolve where a name is given, connect, ask. "ok": a whole answer came, whatever its status."""
     if not _SOUND.fullmatch(action.path) or not _SOUND.fullmatch(action.host):
         return attempt.reply("error", "the path or the host has a character that a request cannot hold")
-    to = resolve(attempt, action.to, action.name, action.server)
-    if isinstance(to, Reply):
-        return to
-    connected = connect(attempt, to, action.port)
-    if isinstance(connected, Reply):
-        return connected
-    with closing(connected):
-        return _ask(attempt, connected, action)
+    dialled = dial(attempt, action.to, action.named, action.port)
+    if isinstance(dialled, Reply):
+        return dialled
+    with closing(dialled.socket) as sock:
+        return replace(_ask(attempt, sock, action), tried=dialled.tried)
 
 
 def _ask(attempt: Attempt, sock: socket.socket, action: Http) -> Reply:

@@ -70,6 +70,13 @@ class Attempt:
         if self._started is None:
             self._started = time.monotonic()
 
+    def part(self, seconds: float) -> Attempt:
+        """An attempt of its own within this one, as long as this; its packets are this one's."""
+        self.begin()
+        part = Attempt(self.namespace, self.marker, int(seconds * 1000))
+        part.own = self.own
+        return part
+
     def due(self) -> float:
         """Seconds in which an answer is in time; never below 0."""
         return max(0.0, self._remaining())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from itertools import pairwise
 
 from labctl.probes.packets import Identity, describe, dissect, ports
@@ -14,6 +15,7 @@ from labctl.probes.wire import Flow, Tap
 Own = frozenset[tuple[int, int, int]]
 """(IP protocol, source port, destination port) of the probe's own connections, as the sender opened them."""
 
+_DNS_PORT = 53
 MARKED, OUTGOING = 1, 2
 """Flags of a frame: the marker is in it; it left by the device rather than arrived."""
 
@@ -77,6 +79,13 @@ class Evidence:
         Not the sum, since a packet that leaves by a tunnel leaves by the device beneath it as well.
         """
         return max((_left(frames, own) for tap, frames in self.taps if tap.name == name), default=0)
+
+    def asked(self, servers: Collection[IPv4Address], name: str) -> Own:
+        """The DNS questions to `servers` that left by the taps `name`, whichever program asked them."""
+        wanted = {server.packed for server in servers}
+        found = (identity for tap, frames in self.taps if tap.name == name for identity in frames)
+        asked = ((each, ports(each)) for each in found if each.addresses[4:8] in wanted)
+        return frozenset((each.protocol, here, there) for each, (here, there) in asked if there == _DNS_PORT)
 
     def _flows(self, own: Own, since: float, until: float) -> Iterator[Flow]:
         for tap, frames in self.taps:

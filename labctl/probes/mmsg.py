@@ -9,33 +9,14 @@ import socket
 import struct
 from typing import NamedTuple
 
+from labctl.services.messages import Iovec, Mmsghdr, Msghdr, recvmmsg, sendmmsg
+
 _BATCH = 64
 _NAME = 32  # bytes for a struct sockaddr_ll, packet(7)
 _PACKET_TYPE = 10  # where its sll_pkttype is
 _CONTROL, _CONTROL_DATA = socket.CMSG_SPACE(16), socket.CMSG_LEN(0)
+_SIZE = ctypes.sizeof(Mmsghdr)
 _LENGTH, _INSTANT = struct.Struct("I"), struct.Struct("qq")
-
-
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
-
-
-class _Msghdr(ctypes.Structure):
-    """struct msghdr, sendmsg(2)."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("namelen", ctypes.c_uint32),
-        ("iov", ctypes.POINTER(_Iovec)),
-        ("iovlen", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("controllen", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Mmsghdr(ctypes.Structure):
-    _fields_ = (("header", _Msghdr), ("length", ctypes.c_uint))
 
 
 class Volley:
@@ -44,16 +25,16 @@ class Volley:
     def __init__(self, sock: socket.socket, payload: bytes) -> None:
         self._sock = sock
         self._payload = ctypes.create_string_buffer(payload, len(payload))
-        self._piece = _Iovec(ctypes.addressof(self._payload), len(payload))
-        header = _Msghdr(iov=ctypes.pointer(self._piece), iovlen=1)
-        self._messages = (_Mmsghdr * _BATCH)(*(_Mmsghdr(header) for _ in range(_BATCH)))
+        self._piece = Iovec(ctypes.addressof(self._payload), len(payload))
+        header = Msghdr(iov=ctypes.addressof(self._piece), iovlen=1)
+        self._messages = (Mmsghdr * _BATCH)(*(Mmsghdr(header) for _ in range(_BATCH)))
 
     def send(self, count: int) -> None:
         """Offer `count` of them to the kernel. What finds no room in it, or is refused by a rule of its own, is lost as
         on any link; OSError otherwise, as send(2) has it.
         """
         while count > 0:
-            done = _libc.sendmmsg(self._sock.fileno(), self._messages, min(_BATCH, count), socket.MSG_DONTWAIT)
+            done = sendmmsg(self._sock.fileno(), self._messages, min(_BATCH, count), socket.MSG_DONTWAIT)
             if done < 0:
                 code = ctypes.get_errno()
                 if code in (errno.EAGAIN, errno.ENOBUFS):
@@ -86,10 +67,10 @@ class Catch:
             ctypes.addressof((ctypes.c_char * len(each)).from_buffer(each))
             for each in (self._data, self._names, self._controls)
         )
-        self._pieces = (_Iovec * _BATCH)(*(_Iovec(data + i * snap, snap) for i in range(_BATCH)))
-        headers = (_Mmsghdr * _BATCH)()
+        self._pieces = (Iovec * _BATCH)(*(Iovec(data + i * snap, snap) for i in range(_BATCH)))
+        headers = (Mmsghdr * _BATCH)()
         for i, each in enumerate(headers):
-            header = _Msghdr(names + i * _NAME, _NAME, ctypes.pointer(self._pieces[i]), 1, controls + i * _CONTROL)
+            header = Msghdr(names + i * _NAME, _NAME, ctypes.addressof(self._pieces[i]), 1, controls + i * _CONTROL)
             header.controllen = _CONTROL
             each.header = header
         self._fresh = bytes(headers)
@@ -100,7 +81,7 @@ class Catch:
         """Up to `limit` frames, as many as wait and find room here; OSError as recvmmsg(2) has it, none being none."""
         self._headers[:] = self._fresh  # the kernel writes into it how much of each it used
         flags = socket.MSG_DONTWAIT | socket.MSG_TRUNC
-        count = _libc.recvmmsg(sock.fileno(), ctypes.c_void_p(self._at), min(_BATCH, limit), flags, None)
+        count = recvmmsg(sock.fileno(), ctypes.c_void_p(self._at), min(_BATCH, limit), flags, None)
         if count < 0:
             code = ctypes.get_errno()
             if code == errno.EAGAIN:
@@ -109,12 +90,8 @@ class Catch:
         return [self._frame(i) for i in range(count)]
 
     def _frame(self, i: int) -> Frame:
-        (length,) = _LENGTH.unpack_from(self._headers, i * _SIZE + _Mmsghdr.length.offset)
+        (length,) = _LENGTH.unpack_from(self._headers, i * _SIZE + Mmsghdr.length.offset)
         seconds, nanoseconds = _INSTANT.unpack_from(self._controls, i * _CONTROL + _CONTROL_DATA)
         at = i * self._snap
         data = bytes(self._data[at : at + min(length, self._snap)])
         return Frame(seconds, nanoseconds, data, length, self._names[i * _NAME + _PACKET_TYPE])
-
-
-_SIZE = ctypes.sizeof(_Mmsghdr)
-_libc = ctypes.CDLL(None, use_errno=True)

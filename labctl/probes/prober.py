@@ -24,9 +24,21 @@ from labctl.errors import LabError
 from labctl.kernel.paths import Paths
 from labctl.probes.capture import Captures
 from labctl.probes.outlets import Outlets
-from labctl.probes.streams import Stream
+from labctl.probes.streams import RecordStream, Stream
 from labctl.probes.tries import carry_out
-from labctl.probes.wire import Inject, Probe, Reply, Request, Response, SaveFrames, StartStream, StopStream, Tap
+from labctl.probes.wire import (
+    Inject,
+    Lookup,
+    Probe,
+    Reply,
+    Request,
+    Response,
+    SaveFrames,
+    StartRecords,
+    StartStream,
+    StopStream,
+    Tap,
+)
 
 SOURCE = "source"
 """The name of the taps that the prober adds on every device of the sender, to see the probe leave."""
@@ -41,7 +53,7 @@ class Prober:
         self._paths = paths
         self._captures = Captures(paths)
         self._outlets = Outlets(paths)
-        self._stream: Stream | None = None
+        self._stream: Stream | RecordStream | None = None
 
     def close(self) -> None:
         """End the stream, if one runs, and every listener."""
@@ -55,7 +67,7 @@ class Prober:
         match request:
             case Probe():
                 return self._probe(request)
-            case StartStream():
+            case StartStream() | StartRecords():
                 return self._start(request)
             case StopStream():
                 return self._stop(request)
@@ -74,6 +86,8 @@ class Prober:
         finally:
             evidence = recording.stop()
         own = frozenset().union(*(attempt.own for attempt in attempts))
+        if isinstance(probe.action, Lookup):
+            own |= evidence.asked(probe.action.servers, SOURCE)
         return replace(
             reply,
             ready=not evidence.fault,
@@ -82,10 +96,13 @@ class Prober:
             flows=evidence.parts(own)[0],
         )
 
-    def _start(self, request: StartStream) -> Reply:
+    def _start(self, request: StartStream | StartRecords) -> Reply:
         if self._stream is not None:
             return Reply("error", "a stream is running already")
-        self._stream = Stream.start(self._paths, self._captures, request)
+        if isinstance(request, StartRecords):
+            self._stream = RecordStream.start(self._paths, self._captures, request)
+        else:
+            self._stream = Stream.start(self._paths, self._captures, request)
         return Reply("ok", "the first packet is on its way", ready=True)
 
     def _stop(self, request: StopStream) -> Response:

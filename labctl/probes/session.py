@@ -21,7 +21,17 @@ import labctl
 from labctl.codec import decode, encode
 from labctl.errors import ProbeError
 from labctl.kernel.paths import Paths
-from labctl.probes.wire import Probe, Reply, Request, Saved, SaveFrames, StartStream, StopStream, StreamReport
+from labctl.probes.wire import (
+    Probe,
+    Reply,
+    Request,
+    Saved,
+    SaveFrames,
+    StartRecords,
+    StartStream,
+    StopStream,
+    StreamReport,
+)
 
 _START_S = 90.0  # on an emulated processor imports take many times what they usually do
 _SLACK_S = 40.0  # beyond the time that a request itself takes; the first that needs scapy imports it, in up to 16 s
@@ -50,7 +60,7 @@ class Session:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                env=_environment(),
+                env=environment(),
             )
         except OSError as error:
             raise ProbeError(f"the prober could not be started: {error.strerror}") from error
@@ -81,7 +91,7 @@ class Session:
         """What `probe` found. ProbeError: the prober died, is late or answers nonsense."""
         return self._reply(probe, (probe.timeout_ms + probe.late_ms + probe.linger_ms) / 1000)
 
-    def start_stream(self, request: StartStream) -> None:
+    def start_stream(self, request: StartStream | StartRecords) -> None:
         """Start a stream; on return both ends and the taps listen and the first packet was sent. ProbeError as above,
         and where the stream cannot be opened.
         """
@@ -182,7 +192,7 @@ class Session:
         return ProbeError(f"{message}: {words[-1]}" if words else message)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The prober finds the very same labctl, installed or not, and nothing of the current directory (`-P`)."""
     root = str(Path(labctl.__file__).parent.parent)
     inherited = os.environ.get("PYTHONPATH", "")

@@ -1,4 +1,6 @@
-"""What users feel during a fault: a numbered UDP stream at a constant rate, and a TCP byte stream beside it."""
+"""What users feel during a fault: a numbered UDP stream at a constant rate with a TCP byte stream beside it, or
+numbered records in one TCP connection.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from labctl.probes.bytestream import Bytes
 from labctl.probes.capture import Captures, Numbered, Recording
 from labctl.probes.evidence import Evidence
 from labctl.probes.numbers import Numbers
+from labctl.probes.records import Records
 from labctl.probes.ways import ways
-from labctl.probes.wire import StartStream, StopStream, StreamReport, Way
+from labctl.probes.wire import StartRecords, StartStream, StopStream, StreamReport, Way
 
 _FIRST_S = 2.0
 
@@ -86,6 +89,47 @@ class Stream:
         if not evidence.tracks or evidence.fault or evidence.track_fault:
             return ()
         return ways(evidence.tracks, (int(number) for number, _ in self._numbers.received))
+
+
+class RecordStream:
+    """Numbered records in a TCP connection, from `start` to `stop` or `close`."""
+
+    def __init__(self, recording: Recording, records: Records) -> None:
+        self._recording = recording
+        self._records = records
+
+    @classmethod
+    def start(cls, paths: Paths, captures: Captures, request: StartRecords) -> RecordStream:
+        """The connection, then the taps, then the sender. ProbeError: there is no connection, or nothing leaves."""
+        with contextlib.ExitStack() as undo:
+            records = _failing(lambda: Records(paths.namespace(request.node), request))
+            undo.callback(records.close, 0.0)
+            recording = captures.record(request.taps, request.marker.encode())
+            undo.callback(recording.stop)
+            records.start()
+            if not records.began.wait(_FIRST_S):
+                raise ProbeError("the stream sent nothing")
+            undo.pop_all()
+        return cls(recording, records)
+
+    def stop(self, request: StopStream) -> StreamReport:
+        """Stop sending, let what is under way be acknowledged, and report."""
+        self._records.close(request.tcp_drain_ms / 1000)
+        evidence = self._recording.stop()
+        faults = [each for each in (self._records.fault, evidence.fault) if each]
+        return StreamReport(
+            ready=not faults,
+            sent=tuple(self._records.sent),
+            received=tuple(self._records.received),
+            tcp=self._records.report(),
+            parts=evidence.parts(frozenset({self._records.own}), request.marks_ms),
+            reason="; ".join(faults),
+            records=True,
+        )
+
+    def close(self) -> None:
+        """End it without a report."""
+        self.stop(StopStream((), drain_ms=0, tcp_drain_ms=0))
 
 
 def _failing(make: Callable[[], T]) -> T:

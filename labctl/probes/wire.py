@@ -10,6 +10,21 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
 
+from labctl.probes.deeds import Action as Action
+from labctl.probes.deeds import Connect as Connect
+from labctl.probes.deeds import Dns as Dns
+from labctl.probes.deeds import Flows as Flows
+from labctl.probes.deeds import Health as Health
+from labctl.probes.deeds import Http as Http
+from labctl.probes.deeds import Inject as Inject
+from labctl.probes.deeds import Lookup as Lookup
+from labctl.probes.deeds import Named as Named
+from labctl.probes.deeds import Ping as Ping
+from labctl.probes.deeds import Rate as Rate
+from labctl.probes.deeds import Tcp as Tcp
+from labctl.probes.deeds import Trace as Trace
+from labctl.probes.deeds import Udp as Udp
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:
@@ -22,109 +37,6 @@ class Tap:
     namespace: str
     device: str
     direction: Literal["in", "both"] = "both"
-
-
-@dataclass(frozen=True, slots=True)
-class Dns:
-    """Ask `server`:53 for `name` `type`."""
-
-    server: IPv4Address
-    name: str
-    type: str = "A"
-    transport: Literal["udp", "tcp"] = "udp"
-
-
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """Connect to `to`:`port` (a labctl test server), send `send` bytes that carry the marker, compare its digest.
-
-    `name`, where given, is resolved first by `server`, as an application would do.
-    """
-
-    port: int
-    to: IPv4Address | None = None
-    name: str = ""
-    server: IPv4Address | None = None
-    send: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Udp:
-    """Send one marked datagram to `to`:`port` (a labctl test server) and wait for it to come back."""
-
-    to: IPv4Address
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """One ICMP echo request with `size` bytes of data (marker included), DF set or not."""
-
-    to: IPv4Address
-    size: int = 56
-    df: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Inject:
-    """Put one forged, marked TCP SYN `source` to `to`:`port` on the wire, in clear, addressed to `via`'s MAC.
-
-    `via` is a neighbour of the sender. Nobody answers the sender: what counts is where the taps see the packet.
-    """
-
-    source: IPv4Address
-    to: IPv4Address
-    port: int
-    via: IPv4Address
-
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """GET `path` from `to`:`port` with the Host header `host`; the marker is in the header X-Labctl-Marker.
-
-    `name`, where given, is resolved first by `server`, as an application would do.
-    """
-
-    port: int
-    path: str
-    host: str
-    to: IPv4Address | None = None
-    name: str = ""
-    server: IPv4Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """Marked packets towards `to` with TTL 1 to `most`, until it answers itself (RFC 1812 section 5.3.1)."""
-
-    to: IPv4Address
-    proto: Literal["udp", "icmp", "tcp"]
-    port: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Send for `for_ms` to a receiver opened at `to` in `target_node`: udp at `offer_bit` bits of IP a second."""
-
-    to: IPv4Address
-    target_node: str
-    proto: Literal["udp", "tcp"]
-    offer_bit: int
-    for_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """`count` marked exchanges with the test server at `to`:`port`, each from a source port of its own."""
-
-    to: IPv4Address
-    port: int
-    count: int
-    proto: Literal["udp", "tcp"]
-
-
-Action = Dns | Tcp | Udp | Ping | Http | Trace | Rate | Flows | Inject
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +114,14 @@ class Reply:
 
     `reason` says in words how the outcome was reached. `lookup`: it is that of the lookup of the target's name, and
     nothing was sent to the target. `peer` is the source address that the test server saw, `server` its name; `answers`
-    the addresses of a DNS answer in order; `mtu` that of a too_big; `reporter` who sent the ICMP error; `mss` the TCP
-    connection's largest segment in bytes, options included (TCP_MAXSEG plus the 12 that timestamps take, where they are
-    used); `status`, `header` and `body` those of an HTTP answer, the body's beginning alone; `hops` who answered a
-    trace, "*" for nobody; `rate_bit` what got through, in bits a second; `answered` how many of the flows; `elapsed_ms`
-    from the first packet to the outcome; `ready`: every tap was listening before it.
+    the addresses of a DNS answer in order, `ttl_s` the longest time-to-live in it, -1 without any; `mtu` that of a
+    too_big; `reporter` who sent the ICMP error; `mss` the TCP connection's largest segment in bytes, options included
+    (TCP_MAXSEG plus the 12 that timestamps take, where they are used); `status`, `header` and `body` those of an HTTP
+    answer, the body's beginning alone; `hops` who answered a trace, "*" for nobody; `rate_bit` what got through, in
+    bits a second; `answered` how many of the flows; `tried` the addresses of a domain name that were tried, the last of
+    them in the end; `established` how many connections were open together, and `rest` what became of the others;
+    `state` that of a custom resolver; `said` what a program printed; `elapsed_ms` from the first packet to the outcome;
+    `ready`: every tap was listening before it.
     """
 
     outcome: Outcome
@@ -217,6 +132,7 @@ class Reply:
     server: str = ""
     answers: tuple[str, ...] = ()
     authoritative: bool = False
+    ttl_s: int = -1
     mtu: int = 0
     reporter: str = ""
     mss: int = 0
@@ -226,9 +142,29 @@ class Reply:
     hops: tuple[str, ...] = ()
     rate_bit: float = 0.0
     answered: int = 0
+    tried: tuple[str, ...] = ()
+    established: int = 0
+    rest: str = ""
+    state: str = ""
+    said: str = ""
     sent: int = 0
     elapsed_ms: float = 0.0
     flows: tuple[Flow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecords:
+    """Start numbered records, `rate` a second, in one TCP connection to the test server at `to`:`port`, until
+    `StopStream`. Every record carries the marker; `taps` listen all the time.
+    """
+
+    node: str
+    port: int
+    to: IPv4Address | None
+    named: Named | None
+    rate: int
+    taps: tuple[Tap, ...]
+    marker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +240,8 @@ class StreamReport:
     """The stream: `sent` holds the instant of packet i at index i; `received` the instants of its arrivals.
 
     `received` is a tuple of (number, instant), in order of arrival. `parts` holds the flows between the marks, one
-    tuple a part; `ways` the ways that the packets took, in the order of their numbers.
+    tuple a part; `ways` the ways that the packets took, in the order of their numbers. `records`: TCP carried them, and
+    each arrived when it was acknowledged.
     """
 
     ready: bool
@@ -314,7 +251,8 @@ class StreamReport:
     parts: tuple[tuple[Flow, ...], ...] = field(default=())
     ways: tuple[Way, ...] = ()
     reason: str = ""
+    records: bool = False
 
 
-Request = Probe | StartStream | StopStream | SaveFrames
+Request = Probe | StartStream | StartRecords | StopStream | SaveFrames
 Response = Reply | StreamReport | Saved

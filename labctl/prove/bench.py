@@ -17,7 +17,7 @@ from labctl.errors import LabError, StateError
 from labctl.kernel.apply import Torn, apply
 from labctl.kernel.paths import Paths
 from labctl.probes.session import Session
-from labctl.probes.wire import Probe, StartStream, StopStream, StreamReport
+from labctl.probes.wire import Lookup, Probe, StartRecords, StartStream, StopStream, StreamReport
 from labctl.services.keeper import Keeper
 
 SETTLE_MS = 1000
@@ -27,7 +27,9 @@ GRACE_MS = 200
 """After a recovery, packets under way on the standby path may still arrive for so long."""
 
 TRIES = 8
-"""How often silence is asked for: with a fifth of all packets lost, each way, one silence in 3500 would be chance."""
+"""How often silence is asked for: with a fifth of all packets lost, each way, one silence in 3500 would be chance. An
+ordinary program asks again by itself.
+"""
 
 LINGER_MS = 30
 """How long taps that must stay empty listen on after the answer."""
@@ -83,9 +85,9 @@ class Bench:
             marker=_marker(check.id),
             timeout_ms=check.timeout_ms,
             late_ms=0 if silence else check.timeout_ms,
-            linger_ms=LINGER_MS * self.scale if check.silent else 0,
-            expect_silence=check.negative and bool(check.silent),
-            tries=TRIES if silence else 1,
+            linger_ms=LINGER_MS * self.scale if check.bounded else 0,
+            expect_silence=check.negative and check.bounded,
+            tries=TRIES if silence and not isinstance(check.action, Lookup) else 1,
         )
 
     @contextmanager
@@ -94,18 +96,7 @@ class Bench:
         in it, or else with it.
         """
         session = self.session()
-        session.start_stream(
-            StartStream(
-                node=traffic.node,
-                target_node=traffic.target_node,
-                target=traffic.target,
-                rate=traffic.rate,
-                taps=traffic.taps,
-                track=traffic.track,
-                marker=_marker(word),
-                tcp_rate=200_000 // self.scale,
-            )
-        )
+        session.start_stream(self._start(traffic, _marker(word)))
         try:
             self.wait(SETTLE_MS)
             yield
@@ -113,6 +104,21 @@ class Bench:
             with suppress(LabError):
                 session.stop_stream(StopStream((), drain_ms=0, tcp_drain_ms=0))
             raise
+
+    def _start(self, traffic: Traffic, marker: str) -> StartStream | StartRecords:
+        node, taps, rate = traffic.node, traffic.taps, traffic.rate
+        if traffic.port or traffic.target is None:
+            return StartRecords(node, traffic.port, traffic.target, traffic.named, rate, taps, marker)
+        return StartStream(
+            node=node,
+            target_node=traffic.target_node,
+            target=traffic.target,
+            rate=rate,
+            taps=taps,
+            track=traffic.track,
+            marker=marker,
+            tcp_rate=200_000 // self.scale,
+        )
 
     def stop_stream(self, marks_ms: tuple[float, ...]) -> StreamReport:
         """Let the traffic run for a while longer, end it, and say what became of it."""

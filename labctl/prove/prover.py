@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from typing import Literal, Protocol, TypeVar
 
 from labctl.claims.drills import change_not_run, drill_not_run
@@ -15,7 +16,7 @@ from labctl.errors import LabError, UsageError
 from labctl.kernel.paths import Paths
 from labctl.plan.between import between
 from labctl.plan.objects import Plan
-from labctl.probes.wire import Dns
+from labctl.probes.wire import Action, Connect, Dns, Health, Http, Lookup, Named, Tcp
 from labctl.prove.bench import Bench
 from labctl.prove.bundle import Bundles
 from labctl.prove.changing import change as carry_out
@@ -201,10 +202,10 @@ def chosen(described: Described, only: Sequence[str]) -> Chosen:
         return Chosen(described.checks, described.drills, described.changes)
     waiting = [word for word in only if word in checks]
     streams = [
-        *((each.id, each.then) for each in described.drills),
-        *((each.id, each.then) for each in described.changes),
+        *((each.id, (*each.first, *each.then, *each.afterwards)) for each in described.drills),
+        *((each.id, (*each.first, *each.then, *each.afterwards)) for each in described.changes),
     ]
-    waiting += [word for owner, then in streams if owner in only for each in then for word in each.control]
+    waiting += [word for owner, asides in streams if owner in only for each in asides for word in each.control]
     wanted: set[str] = set()
     while waiting:
         word = waiting.pop()
@@ -223,10 +224,28 @@ def _nodes_of(check: Check, plan: Plan) -> list[str]:
     between it and whom it asks.
     """
     nodes = [check.node, *(hop.node for hop in check.path), *(tap.namespace for tap in check.taps)]
-    asked = check.action.server if isinstance(check.action, Dns) else check.action.to
-    return list(dict.fromkeys((*nodes, *(between(plan, check.node, asked) if asked else ()))))
+    on_the_way = (node for asked in _asked(check.action) for node in between(plan, check.node, asked))
+    return list(dict.fromkeys((*nodes, *on_the_way)))
+
+
+def _asked(action: Action) -> tuple[IPv4Address, ...]:
+    """Whom a probe asks; of a domain name, the servers that know it."""
+    match action:
+        case Dns():
+            return (action.server,)
+        case Lookup() | Health():
+            return action.servers
+        case (
+            Tcp(named=Named(servers=servers))
+            | Http(named=Named(servers=servers))
+            | Connect(named=Named(servers=servers))
+        ):
+            return servers
+        case _:
+            return (action.to,) if action.to else ()
 
 
 def _nodes_on(traffic: Traffic) -> list[str]:
     """The nodes that a stream can cross."""
-    return list(dict.fromkeys((traffic.node, traffic.target_node, *(tap.namespace for tap in traffic.track))))
+    nodes = (traffic.node, traffic.target_node, *(tap.namespace for tap in traffic.track))
+    return list(dict.fromkeys(filter(None, nodes)))

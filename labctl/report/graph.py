@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Literal
 
-from labctl.model.network import Network, device_name
+from labctl.model.network import Network, Overlay, Segment
 from labctl.model.tunnels import GreEnd
 from labctl.report.layout import Ties, layers_from
 
@@ -65,14 +65,15 @@ def graph_of(net: Network, kinds: Mapping[str, str], root: str) -> Graph:
         graph.parts[node.name] = Part(
             node.name, "node", node.name, kind, tuple(_addresses(net, node.name)), node.forwards
         )
-    for segment in net.segments.values():
+    shared: list[Segment | Overlay] = [*net.segments.values(), *net.overlays.values()]
+    for segment in shared:
         prefixes = tuple(dict.fromkeys(str(each) for each in _prefixes(net, segment.name)))
         graph.parts[segment.name] = Part(segment.name, "segment", segment.name, "", prefixes)
     _plug(graph, net)
     _wire(graph, net)
     first = root if root in net.nodes else next(iter(net.nodes), "")
     if first:
-        graph.layers = layers_from(first, list(net.nodes) + list(net.segments), graph.ties)
+        graph.layers = layers_from(first, [*net.nodes, *net.segments, *net.overlays], graph.ties)
     _tunnel(graph, net)
     return graph
 
@@ -96,7 +97,14 @@ def _plug(graph: Graph, net: Network) -> None:
         at = len(graph.routes)
         graph.routes.append(Route("plug", (plug.node, plug.segment), f"{plug.node} {plug.device} {plug.address}"))
         graph.places[plug.node, plug.device] = at
-        graph.places[plug.segment, device_name(plug.node)] = at
+        graph.places[plug.port] = at
+    for overlay in net.overlays.values():
+        for member, address in overlay.members:
+            tip = f"{member}: Geneve, VNI {overlay.vni}, at {address}"
+            graph.places |= {
+                (each.node, each.device): len(graph.routes) for each in overlay.tunnels() if each.node == member
+            }
+            graph.routes.append(Route("plug", (member, overlay.name), tip))
 
 
 def _wire(graph: Graph, net: Network) -> None:

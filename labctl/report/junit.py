@@ -13,7 +13,7 @@ from labctl.claims.verdicts import Verdict
 from labctl.probes.wire import Flow
 from labctl.report.markup import tag, written
 from labctl.report.text import numbers, ways
-from labctl.report.words import counted, milliseconds, packet
+from labctl.report.words import counted, milliseconds, packet, streamed
 
 MOST_PACKETS = 100
 """Kinds of packets told of one check: readers keep all of it in memory, and cut long texts themselves."""
@@ -83,10 +83,12 @@ def _lines(verdict: Verdict | StreamVerdict) -> list[str]:
     else:
         facts = [
             ("event", verdict.what),
-            ("rate", f"{verdict.rate} packets a second"),
+            ("rate", f"{verdict.rate} {streamed(verdict.stream)} a second"),
             ("numbers", numbers(verdict)),
             ("way", ways(verdict)),
+            *(("first", f"{each.verdict} {each.id}: {each.observed}") for each in verdict.first),
             *(("then", f"{each.verdict} {each.id}: {each.observed}") for each in verdict.then),
+            *(("afterwards", f"{each.verdict} {each.id}: {each.observed}") for each in verdict.afterwards),
         ]
     facts += [("reason", verdict.reason), ("evidence", verdict.evidence)]
     return [f"{label}: {text}" for label, text in facts if text]

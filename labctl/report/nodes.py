@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from labctl.plan.objects import Address, Bridge, Gre, KernelObject, Namespace, Plan, Veth, XfrmInterface
+from labctl.plan.objects import Address, Bridge, Geneve, Gre, KernelObject, Namespace, Plan, Veth, XfrmInterface
 
 Facts = dict[str, dict[str, dict[str, Any]]]
 
@@ -33,7 +33,7 @@ def _devices(each: KernelObject) -> Iterator[tuple[str, str, bool, int]]:
         case Veth(a=a, b=b, mtu=mtu):
             for end in (a, b):
                 yield end.namespace, end.name, a.up and b.up, mtu
-        case Bridge() | Gre() | XfrmInterface():
+        case Bridge() | Gre() | Geneve() | XfrmInterface():
             yield each.namespace, each.name, each.up, each.mtu
         case _:
             pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -15,7 +15,7 @@ from labctl.report.ladder import ladder, places_of
 from labctl.report.markup import Child, tag
 from labctl.report.picture import Picture
 from labctl.report.timeline import timeline
-from labctl.report.words import amount, milliseconds, probe, route
+from labctl.report.words import amount, milliseconds, probe, route, streamed
 
 MOST_WAYS = 4
 """Pictures of ways; further ones are told in words alone."""
@@ -132,7 +132,7 @@ def stream_section(verdict: StreamVerdict, context: Context) -> Element:
         _figures(verdict),
         _ways(verdict, context),
         facts(told),
-        *_then(verdict, context, claim),
+        *_asides(verdict, context, claim),
         _packets(verdict, context),
         class_="inside",
     )
@@ -142,9 +142,8 @@ def stream_section(verdict: StreamVerdict, context: Context) -> Element:
 
 def _traffic(verdict: StreamVerdict, claim: Drill | Change | None) -> str:
     if claim is None:
-        return f"{verdict.rate} numbered packets a second"
-    ends = f"from {claim.traffic.node} to {claim.traffic.target_node} ({claim.traffic.target})"
-    return f"{verdict.rate} numbered UDP packets a second {ends}, and a TCP connection"
+        return f"{verdict.rate} {streamed(verdict.stream)} a second"
+    return str(claim.traffic)
 
 
 def _parts(claim: Drill | Change | None) -> list[tuple[str, Part]]:
@@ -203,15 +202,15 @@ def _ways(verdict: StreamVerdict, context: Context) -> Element | None:
     return tag("div", tag("div", *figures, class_="ways"), rest)
 
 
-def _then(verdict: StreamVerdict, context: Context, claim: Drill | Change | None) -> list[Element]:
-    if not verdict.then:
-        return []
-    checks = {check.id: check for check in claim.then} if claim else {}
-    sections = (
-        check_section(each, context, checks.get(each.id), f"{anchor(verdict)}-{each.id}") for each in verdict.then
-    )
-    meanwhile = "While changed" if verdict.kind == "change" else "While broken"
-    return [tag("h4", f"{meanwhile}, this was checked"), *sections]
+def _asides(verdict: StreamVerdict, context: Context, claim: Drill | Change | None) -> Iterator[Element]:
+    checks = {check.id: check for check in (*claim.first, *claim.then, *claim.afterwards)} if claim else {}
+    words = ("While changed", "Once undone") if verdict.kind == "change" else ("While broken", "Once repaired")
+    parts = (("Before", verdict.first), (words[0], verdict.then), (words[1], verdict.afterwards))
+    for when, asides in parts:
+        if asides:
+            yield tag("h4", f"{when}, this was checked")
+        for each in asides:
+            yield check_section(each, context, checks.get(each.id), f"{anchor(verdict)}-{each.id}")
 
 
 def _packets(verdict: StreamVerdict, context: Context) -> Element | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from labctl.claims.results import Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.report.words import durations, listed, milliseconds, tcp
+from labctl.report.words import durations, listed, milliseconds, streamed, tcp
 
 WORD, NAME, NUMBER, LABEL = 13, 15, 13, 9
 """Columns: the verdict, the name, the number, and below a verdict the label of a fact; each with the space after it."""
@@ -76,9 +76,12 @@ def drill_lines(verdict: StreamVerdict, width: int = 0) -> Iterator[str]:
     """A drill or a change: its claim, its numbers, and why it did not pass."""
     gap = "" if verdict.longest_gap_ms is None else f"gap {milliseconds(verdict.longest_gap_ms)}"
     yield from _head(verdict.verdict, verdict.id, gap, verdict.about or verdict.what, width)
-    facts = [("event", verdict.what), *(("numbers", line) for line in [numbers(verdict)] if line)]
+    facts = [("event", verdict.what)]
+    facts += [("stream", streamed(verdict.stream))] if verdict.stream == "tcp" else []
+    facts += [*(("numbers", line) for line in [numbers(verdict)] if line)]
     facts += [("way", ways(verdict))] if verdict.way else []
-    facts += [("then", f"{each.verdict} {each.id}: {each.about or each.expected}") for each in verdict.then]
+    for when, asides in (("first", verdict.first), ("then", verdict.then), ("after", verdict.afterwards)):
+        facts += [(when, f"{each.verdict} {each.id}: {each.about or each.expected}") for each in asides]
     if verdict.attempts > 1:
         facts.append(("attempts", f"{verdict.attempts}: the one before was spoiled"))
     if verdict.verdict != "pass":

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import assert_never
+from typing import Literal, assert_never
 
-from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Ping, Rate, Tcp, TcpReport, Trace, Udp
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flow,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Ping,
+    Rate,
+    Tcp,
+    TcpReport,
+    Trace,
+    Udp,
+)
 
 _ICMP = {
     "0/0": "echo reply",
@@ -98,14 +114,20 @@ def probe(action: Action) -> str:
             return f"send {action.proto} to {action.to} for {milliseconds(action.for_ms)}{offer}"
         case Flows():
             return f"open {action.count} {action.proto} flows to {action.to}:{action.port}"
+        case Connect():
+            return f"open {counted(action.count, 'connection')} to {_target(action)} and hold them together"
+        case Lookup():
+            return f"look {action.name} up by {action.by}"
+        case Health():
+            return f"ask {' and '.join(map(str, action.servers))} whether they answer DNS"
         case Inject():
             return f"forge a TCP SYN from {action.source} to {action.to}:{action.port}, handed to {action.via}"
         case _:
             assert_never(action)
 
 
-def _target(action: Tcp | Http) -> str:
-    return f"{action.to or action.name}:{action.port}"
+def _target(action: Tcp | Http | Connect) -> str:
+    return f"{action.named.name if action.named else action.to}:{action.port}"
 
 
 def route(places: Iterable[str]) -> str:
@@ -121,6 +143,11 @@ def route(places: Iterable[str]) -> str:
 def shortened(words: str, most: int = 70) -> str:
     """At most so many characters."""
     return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def streamed(proto: Literal["udp", "tcp"]) -> str:
+    """What a stream is made of."""
+    return "numbered packets" if proto == "udp" else "numbered records in a TCP connection"
 
 
 def tcp(report: TcpReport) -> str:

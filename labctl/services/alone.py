@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 from labctl.codec import decode
 from labctl.errors import LabError
@@ -17,7 +19,8 @@ from labctl.services.programs import open_program
 def main() -> None:
     """Serve, or say in one line why that cannot be."""
     try:
-        open_program(decode(Process, json.load(sys.stdin)), lambda detail, paths: None).run()
+        with tempfile.TemporaryDirectory(prefix="labctl-") as place:
+            open_program(decode(Process, json.load(sys.stdin)), lambda detail, paths: None, Path(place) / "own").run()
     except LabError as error:
         sys.exit(error.message)
     except KeyboardInterrupt:

@@ -1,11 +1,13 @@
 """A program as a child process: forked into its namespace, told and heard through three pipes, its end recorded.
 
-One pipe takes its orders (another configuration), one brings its reports (that it did what it was asked for, or why
-not; the state of paths), one what it prints.
+It leads a process group, so that what it starts itself is killed and frozen with it. One pipe takes its orders
+(another configuration), one brings its reports (that it did what it was asked for, or why not; the state of paths), one
+what it prints.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -134,6 +136,8 @@ def spawn(process: Process, paths: Paths, release: Callable[[], None]) -> Child:
     mine, theirs = (orders, reports, output), _Ends(taken, told, printed)
     parent = os.getpid()
     pid = os.fork()
+    with contextlib.suppress(ProcessLookupError):  # both do this: whoever comes first, it is done when either goes on
+        os.setpgid(pid, pid or os.getpid())
     if pid == 0:
         for end in mine:
             os.close(end)
@@ -169,7 +173,8 @@ def _live(process: Process, paths: Paths, parent: int, ends: _Ends, release: Cal
         os.dup2(ends.output, 2)
         processes.set_name(title(process.program, process.namespace))
         with enter(paths.namespace(process.namespace)):
-            service = open_program(process, lambda detail, states: ends.say({"detail": detail, "paths": states}))
+            place = paths.program(process.namespace, process.name)
+            service = open_program(process, lambda detail, states: ends.say({"detail": detail, "paths": states}), place)
             service.also(ends.orders, _Orders(ends, service).take)
             ends.say({"ok": True, "pid": os.getpid()})
             service.run()

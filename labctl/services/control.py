@@ -30,7 +30,9 @@ class ServiceStatus:
     """One program of a lab.
 
     `detail` says how an exited one ended, with its last words, and for a path watcher since when (CLOCK_MONOTONIC, ms)
-    each path has its state and how often it changed. `paths`: "up" or "down" for each path of a path watcher.
+    each path has its state and how often it changed. `paths`: "up" or "down" for each path of a path watcher; of a
+    virtual router "MASTER", "BACKUP", "FAULT", or "settling" until that is known; of a DNS server, for each zone that
+    it copies from elsewhere, "current", "missing", or "copying" while that may change.
     """
 
     namespace: str
@@ -39,6 +41,10 @@ class ServiceStatus:
     state: Literal["running", "exited"]
     detail: str = ""
     paths: dict[str, str] = field(default_factory=dict)
+
+
+SETTLED = ("up", "MASTER", "BACKUP", "current", "missing")
+"""What a path of a program may be when a lab is ready."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,36 +7,46 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv4Address
+from typing import assert_never
 
 from labctl.model.services import Resolver
-from labctl.services.resolution import Resolution, Transport
+from labctl.resolver.exchanges import Close, Effect, Reply, Send
+from labctl.resolver.resolution import NoAnswer, Resolution
+from labctl.resolver.wire import Transport
+from labctl.services.datagrams import Client, Datagrams
 from labctl.services.sockets import every, tcp, udp
+from labctl.services.streams import Stream
+from labctl.services.upstreams import PORT, Upstreams
 
-Answer = Callable[[bytes, IPv4Address, Transport], bytes | None]
+Report = Callable[[str, dict[str, str]], None]
 
-PORT = 53
 IDLE_S = 10.0
 """A TCP connection without a whole query for so long is closed (RFC 7766 section 6.2.3)."""
 _CONNECTIONS = 200
-_UNSENT = 1 << 18
-_DRAIN = 128
-
-_address = functools.lru_cache(maxsize=4096)(IPv4Address)
 
 
 class NameServer:
-    """A DNS server, listening from its construction on. KernelError where an address cannot be had."""
+    """A DNS server, listening from its construction on. It tells the state of each zone that it copies from elsewhere:
+    "copying", "current", or "missing". KernelError where an address cannot be had.
+    """
 
-    def __init__(self, config: Resolver) -> None:
+    def __init__(self, config: Resolver, report: Report) -> None:
+        self._report = report
+        self._told: dict[str, str] = {}
         self._selector = selectors.DefaultSelector()
         self._sockets: dict[tuple[Transport, IPv4Address], socket.socket] = {}
-        self._streams: dict[_Stream, None] = {}  # in the order of their last use
+        self._streams: dict[Stream, None] = {}  # in the order of their last use
         self._later: list[Callable[[], None]] = []
+        self._datagrams = Datagrams()
+        self._resolution = Resolution(functools.partial(secrets.randbits, 16), int(time.time()))
+        self._exchanges = self._resolution.exchanges
+        self._upstreams = Upstreams(self._selector, self._exchanges, time.monotonic)
         self.reconfigure(config)
 
     def reconfigure(self, config: Resolver) -> None:
@@ -44,13 +54,14 @@ class NameServer:
 
         DescriptionError, KernelError: nothing has changed.
         """
-        resolution = Resolution(config)
+        plan = self._resolution.plan(config)
         wanted: dict[tuple[Transport, IPv4Address], Callable[[], socket.socket]] = {}
         for address in config.listen:
             wanted["udp", address] = functools.partial(udp, address, PORT)
             wanted["tcp", address] = functools.partial(tcp, address, PORT)
         opened = every({key: make for key, make in wanted.items() if key not in self._sockets})
-        self._resolution = resolution
+        self._upstreams.source = config.upstream_source
+        self._resolution.adopt(plan, time.monotonic())
         for key in self._sockets.keys() - wanted.keys():
             gone = self._sockets.pop(key)
             self._selector.unregister(gone)
@@ -59,33 +70,81 @@ class NameServer:
             self._sockets[key] = made
             act = self._accept if key[0] == "tcp" else self._serve_datagrams
             self._selector.register(made, selectors.EVENT_READ, act)
+        self._tell()
 
     def run(self) -> None:
         """Serve for ever."""
+        self._tend()
         while True:
-            for key, events in self._selector.select(IDLE_S if self._streams else None):
+            for key, events in self._selector.select(self._rest()):
                 key.data(key.fileobj, events)
             while self._later:
                 self._later.pop()()
-            self._close_idle(time.monotonic() - IDLE_S)
+            if self._streams or self._exchanges.has_work():
+                self._tend()
+
+    def _tend(self) -> None:
+        """What is to be done but answering at once."""
+        now = time.monotonic()
+        self._exchanges.pass_time(now)
+        self._carry_out()
+        self._close_idle(now - IDLE_S)
+        self._tell()
+
+    def _tell(self) -> None:
+        copies = self._resolution.copies()
+        if copies != self._told:
+            self._told = copies
+            self._report("", copies)
 
     def also(self, source: int, act: Callable[[], None]) -> None:
         """`run` calls `act` when `source` can be read, once all else that was ready has had its turn."""
         self._selector.register(source, selectors.EVENT_READ, lambda *_: self._later.append(act))
 
-    def _answer(self, query: bytes, client: IPv4Address, transport: Transport) -> bytes | None:
-        return self._resolution.answer(query, client, transport)
+    def _rest(self) -> float | None:
+        """Seconds until there is something to do without anything coming; None: for ever."""
+        due = self._exchanges.due()
+        if due is None:
+            return IDLE_S if self._streams else None
+        rest = max(due - time.monotonic(), 0.0)
+        return min(rest, IDLE_S) if self._streams else rest
+
+    def _carry_out(self) -> None:
+        """Do what the answers ask for, and what comes of doing it."""
+        while effects := self._exchanges.take():
+            for effect in effects:
+                self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._upstreams.send(effect)
+            case Close(exchange):
+                self._upstreams.close(exchange)
+            case Reply(client, messages):
+                self._reply(client, messages)
+            case never:
+                assert_never(never)
+
+    def _reply(self, client: Hashable, messages: tuple[bytes, ...]) -> None:
+        if isinstance(client, Stream):
+            if client in self._streams:
+                self._go_on(client, lambda: client.reply(messages))
+        elif isinstance(client, tuple):
+            opened, address = client
+            for message in messages:
+                with contextlib.suppress(OSError):  # no way back, or closed: as good as a lost datagram
+                    opened.sendto(message, address)
+
+    # -- clients
 
     def _serve_datagrams(self, opened: socket.socket, _: int) -> None:
-        """Answer what waits, at most so much that the other sockets get their turn."""
-        answer = self._resolution.answer
-        with contextlib.suppress(BlockingIOError):
-            for _turn in range(_DRAIN):
-                query, client = opened.recvfrom(65535)
-                reply = answer(query, _address(client[0]), "udp")
-                if reply is not None:
-                    with contextlib.suppress(OSError):  # no way back to this client: as good as a lost datagram
-                        opened.sendto(reply, client)
+        now = time.monotonic()
+
+        def ask(query: bytes, client: Client) -> bytes | NoAnswer:
+            return self._resolution.ask(query, client[0], "udp", (opened, client), now)
+
+        self._datagrams.serve(opened, self._resolution.datagrams, ask, now)
 
     def _accept(self, listener: socket.socket, _: int) -> None:
         try:
@@ -95,70 +154,42 @@ class NameServer:
         if len(self._streams) >= _CONNECTIONS:
             self._close(next(iter(self._streams)))
         connection.setblocking(False)
-        stream = _Stream(connection, _address(client[0]), self._answer)
+        stream = Stream(connection, functools.partial(self._answer, client[0]))
         self._streams[stream] = None
-        self._selector.register(connection, selectors.EVENT_READ, lambda _, events: self._serve_stream(stream, events))
+        self._wait_for(stream, selectors.EVENT_READ)
 
-    def _serve_stream(self, stream: _Stream, events: int) -> None:
-        if stream not in self._streams:
-            return  # closed for another client since the selector named it
+    def _answer(self, source: str, query: bytes, stream: Stream) -> bytes | NoAnswer:
+        return self._resolution.ask(query, source, "tcp", stream, time.monotonic())
+
+    def _serve_stream(self, stream: Stream, _: socket.socket, events: int) -> None:
+        if stream in self._streams:  # not closed for another client since the selector named it
+            self._go_on(stream, lambda: stream.turn(events))
+
+    def _go_on(self, stream: Stream, act: Callable[[], int]) -> None:
         self._streams[stream] = self._streams.pop(stream)
         try:
-            wanted = stream.turn(events)
+            wanted = act()
         except OSError:
-            wanted = 0
-        if wanted:
-            key = self._selector.get_key(stream.connection)
-            if key.events != wanted:
-                self._selector.modify(stream.connection, wanted, key.data)
-        else:
             self._close(stream)
+            return
+        if stream.done:
+            self._close(stream)
+        else:
+            self._wait_for(stream, wanted)
+
+    def _wait_for(self, stream: Stream, events: int) -> None:
+        known = self._selector.get_map().get(stream.connection)
+        if known is not None and known.events != events:
+            self._selector.unregister(stream.connection)
+            known = None
+        if known is None and events:
+            self._selector.register(stream.connection, events, functools.partial(self._serve_stream, stream))
 
     def _close_idle(self, before: float) -> None:
         while self._streams and (oldest := next(iter(self._streams))).used < before:
             self._close(oldest)
 
-    def _close(self, stream: _Stream) -> None:
+    def _close(self, stream: Stream) -> None:
         del self._streams[stream]
-        self._selector.unregister(stream.connection)
+        self._wait_for(stream, 0)
         stream.connection.close()
-
-
-class _Stream:
-    """One TCP connection: messages with two bytes of length before each (RFC 1035 section 4.2.2)."""
-
-    def __init__(self, connection: socket.socket, client: IPv4Address, answer: Answer) -> None:
-        self.connection = connection
-        self.used = time.monotonic()
-        self._client = client
-        self._answer = answer
-        self._received = bytearray()
-        self._unsent = bytearray()
-        self._ended = False
-
-    def turn(self, events: int) -> int:
-        """Read, answer and write what can be; the events to wait for next, 0 when all is done. OSError: broken."""
-        if events & selectors.EVENT_READ:
-            chunk = self.connection.recv(65536)
-            self._ended = not chunk
-            self._received += chunk
-        self._answer_all()
-        if self._unsent:
-            with contextlib.suppress(BlockingIOError):
-                del self._unsent[: self.connection.send(self._unsent)]
-        reading = not self._ended and len(self._unsent) < _UNSENT
-        return (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if self._unsent else 0)
-
-    def _answer_all(self) -> None:
-        """Answer the whole queries received, as long as the client takes the answers."""
-        start = 0
-        while len(self._received) - start >= 2 and len(self._unsent) < _UNSENT:
-            end = start + 2 + int.from_bytes(self._received[start : start + 2], "big")
-            if end > len(self._received):
-                break
-            reply = self._answer(bytes(self._received[start + 2 : end]), self._client, "tcp")
-            start = end
-            self.used = time.monotonic()
-            if reply is not None:
-                self._unsent += len(reply).to_bytes(2, "big") + reply
-        del self._received[:start]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -37,9 +38,8 @@ def alive(process: Identity) -> bool:
 
 def kill(process: Identity) -> None:
     """SIGKILL to exactly this process; gone already is fine."""
-    try:
-        handle = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    handle = _open(process.pid)
+    if handle is None:
         return
     try:
         # The handle is fixed to one process: if that is the one meant, nothing can take its place now.
@@ -53,9 +53,8 @@ def kill(process: Identity) -> None:
 
 def wait_gone(process: Identity, deadline: float) -> bool:
     """Whether it ended before `deadline` (time.monotonic)."""
-    try:
-        handle = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    handle = _open(process.pid)
+    if handle is None:
         return True
     try:
         poller = select.poll()
@@ -63,6 +62,18 @@ def wait_gone(process: Identity, deadline: float) -> bool:
         return not alive(process) or bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
     finally:
         os.close(handle)
+
+
+def _open(pid: int) -> int | None:
+    """A handle of the process that bears `pid`, None where none does."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # it has ended, and its number lives on as that of its process group
+            return None
+        raise
 
 
 def boot_id() -> str:

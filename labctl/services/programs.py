@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, assert_never
 
 from labctl.errors import StateError
-from labctl.model.services import PathWatcher, Program, Resolver, Server
+from labctl.model.services import PathWatcher, Program, Resolver, Server, Vrrp
 from labctl.plan.objects import Process
+from labctl.services.keepalived import Keepalived
 from labctl.services.nameserver import NameServer
 from labctl.services.pathwatcher import Watcher
 from labctl.services.server import BannerServer
@@ -23,18 +25,21 @@ class Service(Protocol):
         """Have `run` call `act` whenever the file descriptor `source` can be read."""
 
 
-def open_program(process: Process, report: Callable[[str, dict[str, str]], None]) -> Service:
-    """The program of `process`, in the caller's namespace; it may `report` its state, in words and path by path.
+def open_program(process: Process, report: Callable[[str, dict[str, str]], None], place: Path) -> Service:
+    """The program of `process`, in the caller's namespace; it may `report` its state, in words and path by path, and
+    keep files of its own in the directory `place`.
 
     LabError where it cannot have what it needs, e.g. KernelError for an address in use.
     """
     match process.program:
         case Resolver() as config:
-            return NameServer(config)
+            return NameServer(config, report)
         case Server() as config:
             return BannerServer(config)
         case PathWatcher() as config:
             return Watcher(config, process.namespace, report)
+        case Vrrp() as config:
+            return Keepalived(config, process.namespace, place, report)
         case never:
             assert_never(never)
 
@@ -51,6 +56,8 @@ def reconfigure(service: Service, program: Program) -> None:
             service.reconfigure(program)
         case (Watcher(), PathWatcher()):
             service.reconfigure(program)
+        case (Keepalived(), Vrrp()):
+            service.reconfigure(program)
         case _:
             raise StateError(f"{type(service).__name__} cannot become {type(program).__name__}")
 
@@ -64,5 +71,7 @@ def title(program: Program, namespace: str) -> str:
             return f"server:{namespace}"
         case PathWatcher():
             return f"paths:{namespace}"
+        case Vrrp():
+            return f"vrrp:{namespace}"
         case never:
             assert_never(never)

@@ -155,7 +155,7 @@ class Supervisor:
     def _signal(self, key: Key, number: signal.Signals) -> None:
         child = self._children.get(key)
         if child is not None and child.running:
-            os.kill(child.identity.pid, number)  # not yet waited for: the pid cannot be another's
+            os.killpg(child.identity.pid, number)  # not yet waited for: the pid cannot be another's
 
     def _hear(self, key: Key, child: Child) -> None:
         if not child.running:
@@ -210,15 +210,16 @@ class Supervisor:
             if child.task != "stop":
                 late = StateError(f"{key[1]} in {key[0]} did not {child.task} within {START_S:.0f} s")
                 child.failure = error_to_data(late)
-            os.kill(child.identity.pid, signal.SIGKILL)
+            os.killpg(child.identity.pid, signal.SIGKILL)
 
     def _end_children(self) -> None:
-        """Kill and await every child; this ends us, too."""
+        """Kill and await every child and what it has started, which its end makes ours; this ends us, too."""
         running = [child for child in self._children.values() if child.running]
         for child in running:
-            os.kill(child.identity.pid, signal.SIGKILL)
-        for child in running:
-            os.waitpid(child.identity.pid, 0)
+            os.killpg(child.identity.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
         self._ended = True
 
     def _record(self) -> None:

@@ -19,6 +19,7 @@ from labctl.describe import Described
 from labctl.kernel.observe import observe
 from labctl.kernel.paths import NETNS, Paths
 from labctl.plan.diff import diff
+from labctl.plan.held import without_held
 from labctl.plan.objects import Delete, Namespace, Plan, Process, XfrmState
 from labctl.plan.render import render_step
 from labctl.prove.bundle import Bundles
@@ -64,7 +65,7 @@ def known(plan: Plan, run: Path) -> Paths:
 
 def differences(plan: Plan, paths: Paths) -> Iterator[str]:
     """What would be done to make the lab as the plan has it. It has other keys, and no supervisor."""
-    for step in diff(observe(paths, (plan,), {}, ()), plan):
+    for step in diff(without_held(observe(paths, (plan,), {}, ()), (plan,)), plan):
         subject = step.old if isinstance(step, Delete) else step.new
         if not isinstance(subject, Process | XfrmState):
             yield render_step(step)

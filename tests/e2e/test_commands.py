@@ -205,6 +205,13 @@ def test_a_command_runs_in_a_node_and_names_resolve_as_there(lab: str) -> None:
     assert labctl("exec", lab, "vsi1", "--", "sh", "-c", "exit 7").returncode == 7
 
 
+def test_a_node_has_a_resolv_conf_of_its_own_and_the_host_keeps_its_one(lab: str) -> None:
+    before = Path("/etc/resolv.conf").read_bytes()
+    done = labctl("exec", lab, "vsi1", "--", "cat", "/etc/resolv.conf")
+    assert done.stdout == "nameserver 161.26.0.7\nnameserver 161.26.0.8\noptions timeout:1 attempts:1\n"
+    assert Path("/etc/resolv.conf").read_bytes() == before
+
+
 def test_a_node_is_entered_by_ip_netns_too(lab: str) -> None:
     done = subprocess.run(["ip", "netns", "exec", f"{lab}-vsi1", "ip", "-br", "addr"], capture_output=True, text=True)
     assert "10.240.0.4/24" in done.stdout
@@ -220,3 +227,4 @@ def test_inspection_shows_the_kernels_own_view(lab: str) -> None:
     assert found["nodes"]["vsi1"]["vpc1-app"] == {"state": "up", "mtu": 1500, "addresses": ["10.240.0.4/24"]}
     assert "166.9.20.10/32" in found["nodes"]["kms-a"]["lo"]["addresses"]
     assert {each["state"] for each in found["programs"]} == {"running"}
+    assert found["states"]["vpegw-a"] == ["z1 10.240.0.9 bound"]

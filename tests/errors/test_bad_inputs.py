@@ -35,8 +35,15 @@ REFUSED: dict[int, str] = {
     22: "service-only-public",
     23: "endpoint-gateway-ipv6",
     24: "endpoint-gateway-outside-zone endpoint-gateway-unknown-zone",
+    25: "resolver-second",
+    26: "resolver-locations",
+    27: "resolver-rules resolver-many-rules",
+    28: "resolver-default-deleted",
     29: "zone-name-bad",
     30: "zone-seen-twice",
+    31: "resolver-loop",
+    32: "nsx-asks-the-provider",
+    33: "route-to-an-overlay",
     56: "port-bad",
     61: "ipsec-selectors-overlap ipsec-two-ways",
     62: "ipsec-many-prefixes ipsec-many-connections",
@@ -59,9 +66,7 @@ REFUSED: dict[int, str] = {
 """By its number the descriptions that are refused for it."""
 
 WAITING: dict[str, tuple[int, ...]] = {
-    "custom_resolver": (25, 26, 27, 28, 31),
-    "nsx": (32, 33, 42),
-    "private_cloud": (34, 35, 36, 41),
+    "private_cloud": (34, 35, 36, 41, 42),
     "global_reach": (37, 38),
     "expressroute_circuit": (39, 40, 44),
     "er_connection": (43,),

@@ -126,7 +126,9 @@ CHANGE = replace(
     reach_ms=140.0,
     tcp=BROKEN,
     course=None,
+    first=(replace(CHECKS[0], id="T0", flows=()),),
     then=(replace(CHECKS[0], id="T1", flows=()),),
+    afterwards=(replace(CHECKS[0], id="T2", flows=()),),
     evidence=f"{KEPT}/C1",
 )
 RESULTS = Results(

@@ -11,6 +11,7 @@ from labctl.kernel.execute import execute
 from labctl.kernel.paths import Paths
 from labctl.model.services import PathWatcher
 from labctl.plan.diff import diff
+from labctl.plan.held import held_by_programs
 from labctl.plan.objects import Plan, Process, XfrmState
 from labctl.plan.reasons import Difference
 from labctl.services.keeper import Keeper
@@ -53,8 +54,9 @@ class Converging:
 
 
 def watched(plan: Plan) -> set[tuple[str, str, int]]:
-    """The routes that come and go with the health of a path."""
-    return {
+    """The routes that come and go with the health of a path, or with an address that a program may hold."""
+    held = {(namespace, f"{address.ip}/32", 0) for namespace, _, address in held_by_programs(plan.objects)}
+    return held | {
         (each.namespace, str(prefix), path.metric)
         for each in plan.objects
         if isinstance(each, Process) and isinstance(each.program, PathWatcher)

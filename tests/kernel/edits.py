@@ -29,6 +29,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "drop": ("follow_default",),
 }
 """What may stand in the place of a word."""
+_CLAIMS = ("checks", "drills", "changes")
 _NEW: dict[str, Any] = {
     "when_down": "follow_default",
     "enabled": "false",
@@ -81,7 +82,7 @@ def edits(topology: str, lab: str = "t") -> tuple[Edit, ...]:
 def _data(topology: str, lab: str) -> dict[str, Any]:
     # Every scalar is text: YAML 1.1 would take the field `on` for a truth.
     written = yaml.load((TOPOLOGIES / f"{topology}.yaml").read_text(), yaml.BaseLoader)
-    return {"lab": lab, "version": "1", "resources": written["resources"]}
+    return {**{key: each for key, each in written.items() if key not in _CLAIMS}, "lab": lab}
 
 
 def _described(data: dict[str, Any]) -> Described | None:

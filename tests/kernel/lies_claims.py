@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
+from typing import Literal
 
 from lies_lab import BEHIND, PORT, SHARED, W_ADDRESSES, WEB, S, taps
 
 from labctl.claims.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
-from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Outcome, Ping, Rate, Tcp, Trace, Udp
+from labctl.model.stubs import NSSWITCH
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Outcome,
+    Ping,
+    Rate,
+    Tcp,
+    Trace,
+    Udp,
+)
 
 CLIENT = IPv4Address("10.1.0.2")
 R_NEAR = IPv4Address("10.1.0.1")
 NEVER, ALWAYS = IPv4Address("203.0.113.9"), IPv4Address("198.51.100.9")
 """Forged sources: the one w keeps out, and the one it lets pass."""
 
-WITHIN_MS, WORKS_MS = 250, 800
+WITHIN_MS, WORKS_MS, LOOKUP_MS = 250, 800, 2500
+FILES = (("/etc/resolv.conf", f"nameserver {S}\noptions timeout:1 attempts:1\n"), ("/etc/nsswitch.conf", NSSWITCH))
+"""What the ordinary programs of c see in place of the host's files."""
 ON_THE_WAY = ("c", "r", "w", "s")
 
 
@@ -86,6 +105,21 @@ def _named(word: str, expected: Expected, transport: str) -> Check:
     )
 
 
+PROGRAMS: tuple[Literal["getent", "dig", "curl"], ...] = ("getent", "dig", "curl")
+
+
+def _looked_up(by: Literal["getent", "dig", "curl"], word: str) -> Check:
+    found = Expected("ok", first=S) if by == "curl" else Expected("ok", answers=(str(S), "10.2.1.2"), any_order=True)
+    return claim(
+        f"{by}-{word}",
+        Lookup(f"{word}.test", by, (S,), FILES),
+        found if word == "web" else Expected("nxdomain"),
+        path=ON_THE_WAY,
+        control=[] if word == "web" else [f"{by}-web"],
+        within=LOOKUP_MS,
+    )
+
+
 _ANSWER = Expected("ok", answers=("10.2.0.2", "10.2.1.2"), authoritative=True)
 _NAMES = {
     "web": _ANSWER,
@@ -147,6 +181,28 @@ _CLAIMS = [
         claim(f"flows-{proto}", Flows(S, PORT, 60, proto), Expected("ok"), silent=[Sight("lower")], within=WORKS_MS)  # type: ignore[arg-type]
         for proto in ("udp", "tcp")
     ),
+    claim(
+        "connect",
+        Connect(PORT, 12, S),
+        Expected("ok", established=12, server="s", source=CLIENT),
+        path=ON_THE_WAY,
+        silent=[Sight("lower")],
+        within=WORKS_MS,
+    ),
+    claim(
+        "connect-filtered", Connect(PORT, 3, BEHIND["filtered"]), Expected("filtered"), control=["connect"], path=["c"]
+    ),
+    *(_looked_up(by, word) for by in PROGRAMS for word in ("web", "absent")),
+    claim("health-healthy", Health((S,)), Expected("ok", state="healthy"), path=ON_THE_WAY, within=WORKS_MS),
+    claim("health-degraded", Health((S, BEHIND["filtered"])), Expected("ok", state="degraded"), within=WORKS_MS),
+    claim("health-critical", Health((BEHIND["filtered"],)), Expected("ok", state="critical"), within=WORKS_MS),
+    claim(
+        "dns-first",
+        Dns(S, "web.test"),
+        Expected("ok", first=S, ttl_s=60),
+        see=[Sight("upper", "udp", CLIENT, S, 53, most=1)],
+    ),
+    claim("dns-often", Dns(S, "web.test"), Expected("ok"), see=[Sight("upper", "udp", CLIENT, S, 53, least=1)]),
     *(
         claim(
             f"shared-{proto}",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from kernel_lab import Lab
-from lies_lab import DEVICES, S, taps
+from lies_lab import DEVICES, PORT, S, taps
 
 from labctl.breaking import Breaker, Struck
 from labctl.claims.drills import change_not_run, drill_not_run
@@ -45,6 +46,16 @@ DRILL = Drill(
     meanwhile=Part(see=(Sight("lower", "udp", dst=S),)),
     after=Part(see=(Sight("upper", "udp", dst=S),)),
 )
+
+RECORDS = replace(
+    DRILL,
+    traffic=replace(TRAFFIC, port=PORT),
+    bounds=Bounds(Felt(lost=0), 1300, NOT_BEFORE_MS, "fault", failback_lost=0),
+    before=Part(see=(Sight("upper", "tcp", dst=S, port=PORT, marker=True),), silent=(Sight("lower", dst=S),)),
+    meanwhile=Part(see=(Sight("lower", "tcp", dst=S, port=PORT),)),
+    after=Part(see=(Sight("upper", "tcp", dst=S, port=PORT),)),
+)
+"""The same with records in a TCP connection: TCP notices when it next sends again what was lost."""
 
 HALF = IPv4Network("10.2.0.0/24")
 BY_LOWER = Route("r", HALF, via=IPv4Address("10.4.0.2"))

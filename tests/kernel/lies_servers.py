@@ -62,6 +62,11 @@ def mute(client: socket.socket, peer: Peer) -> None:
     time.sleep(3)
 
 
+def quitter(client: socket.socket, peer: Peer) -> None:
+    """It greets, and has gone."""
+    client.sendall(greeting("s", peer))
+
+
 def stranger(client: socket.socket, peer: Peer) -> None:
     client.sendall(b"220 mail.example.com ready\r\n")
 
@@ -89,6 +94,7 @@ DIALOGUES: dict[str, tuple[int, Dialogue]] = {
     "cutter": (84, cutter),
     "mute": (85, mute),
     "stranger": (86, stranger),
+    "quitter": (87, quitter),
     "web-impostor": (8081, web("200 OK", "labctl s 10.1.0.2 1\nGET /hello HTTP/1.1\n")),
     "web-missing": (8082, web("404 Not Found", "labctl s")),
     "web-other-body": (8083, web("200 OK", "nothing of it")),

@@ -34,6 +34,13 @@ RECORDS: dict[str, tuple[RD, ...]] = {
 }
 """What `mx.test`, `txt.test`... are."""
 
+SEVERAL = {
+    "second": ("10.9.3.1", "10.2.0.2"),
+    "third": ("10.2.0.1", "10.9.3.1", "10.2.0.2"),
+    "none": ("10.9.3.1", "10.9.3.2"),
+}
+"""Names of several addresses, of which the last may serve, 10.2.0.1 refuses and the others are silent."""
+
 TRANSIT = (Tap("near", "r", "c", "in"), Tap("far", "s", "eth0", "in"))
 
 
@@ -157,6 +164,8 @@ class Names:
             owner = "web.test" if name == "alias" else str(query.q.qname)
             reply.add_answer(RR(owner, 1, rdata=A("10.2.0.2"), ttl=60))
             reply.add_answer(RR(owner, 1, rdata=A("10.2.0.1"), ttl=60))
+        for text in SEVERAL.get(name, ()):
+            reply.add_answer(RR(query.q.qname, 1, rdata=A(text), ttl=60))
         return bytes(reply.pack())
 
 

@@ -15,7 +15,7 @@ from labctl.kernel import netns
 from labctl.kernel.paths import Paths
 
 Watched = Collection[tuple[str, str, int]]
-"""Node, network and metric of routes that come and go with the health of a path."""
+"""Node, network and metric of routes that come and go with the health of a path, or with an address of a program's."""
 
 _DROPPED = {
     *("ifindex", "link_index", "link_netnsid", "stats", "stats64", "parentbus", "parentdev", "operstate", "flags"),
@@ -50,7 +50,7 @@ def _node(paths: Paths, node: str, watched: Watched) -> Iterator[str]:
     with netns.enter(paths.namespace(node)):
         listed, rest = _together(_JSON, _TEXT)
         devices, routes, neighbours, rules, settings = listed
-        yield from sorted(_devices(devices))
+        yield from sorted(_devices(node, devices, watched))
         yield from sorted(_routes(node, routes, watched))
         yield from sorted(f"neighbour {_plain(each)}" for each in neighbours)
         yield from sorted(f"rule {_plain(each)}" for each in rules)
@@ -86,14 +86,17 @@ def _ipsec(text: str) -> Iterator[str]:
             yield " ".join(f"ipsec {each}".split())
 
 
-def _devices(listed: list[dict[str, Any]]) -> Iterator[str]:
+def _devices(node: str, listed: list[dict[str, Any]], watched: Watched) -> Iterator[str]:
     for device in listed:
         if _FALLBACKS.fullmatch(device["ifname"]):
             continue
-        addresses = [_plain(each) for each in device.pop("addr_info", [])]
+        addresses = [
+            _plain(each) for each in device.pop("addr_info", []) if (node, f"{each['local']}/32", 0) not in watched
+        ]
+        network = f" network {info['id']}" if "id" in (info := device.get("linkinfo", {}).get("info_data", {})) else ""
         up = "UP" in device["flags"]
         device["qdisc"] = "" if device["qdisc"] in _IDLE else device["qdisc"]
-        yield f"device {device['ifname']} up {up} {_plain(device)}"
+        yield f"device {device['ifname']} up {up}{network} {_plain(device)}"
         yield from (f"address of {device['ifname']} {each}" for each in addresses)
 
 

@@ -25,6 +25,8 @@ DECISIVE: dict[Mechanism, str] = {
     "veth": "CONFIG_VETH",
     "bridge": "CONFIG_BRIDGE",
     "gre": "CONFIG_NET_IPGRE",
+    "geneve": "CONFIG_GENEVE",
+    "policy-routing": "CONFIG_IP_MULTIPLE_TABLES",
     "xfrm-interface": "CONFIG_XFRM_INTERFACE",
     "esp-aes128-gcm": "CONFIG_INET_ESP",
     "netem": "CONFIG_NET_SCH_NETEM",

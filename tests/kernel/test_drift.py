@@ -162,7 +162,28 @@ FOUND: dict[str, tuple[Hand, tuple[str, ...]]] = {
     ),
     "a rule of routing added": (
         ip("vsi1", "ip rule add from 192.0.2.1 lookup 100"),
-        ("- vsi1: rule 32765: table 100 (made by hand)",),
+        ("- vsi1: rule 32765 from 192.0.2.1/32 table 100 (made by hand)",),
+    ),
+    "rules of routing of other kinds": (
+        ip("vsi1", "ip rule add fwmark 1 lookup 100 priority 7", "ip rule add to 192.0.2.1 prohibit priority 8"),
+        ("- vsi1: routing rule 7 of a kind of its own, to table 100 (made by hand)", "- vsi1: routing rule 8 of"),
+    ),
+    "a rule of routing of the kernel's own deleted": (
+        ip("vsi1", "ip rule del priority 32767"),
+        ("~ vsi1: namespace", "(the kernel has it so that it lacks routing rule 32767 to table 253)"),
+    ),
+    "routes added to other tables": (
+        ip(
+            "vsi1",
+            "ip route add 192.0.2.0/24 via 10.240.0.1 table 100",
+            "ip route add prohibit default table 4000",
+            "ip route add local 192.0.2.0/24 dev lo",
+        ),
+        (
+            "- vsi1: route 192.0.2.0/24 via 10.240.0.1 dev vpc1-app table 100 (made by hand)",
+            "- vsi1: route 0.0.0.0/0 of a kind or service of its own, metric 0, table 4000 (made by hand)",
+            "- vsi1: route 192.0.2.0/24 of a kind or service of its own, metric 0, table 255 (made by hand)",
+        ),
     ),
     "a neighbour fixed": (
         ip("vsi1", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:09 dev vpc1-app nud permanent"),
@@ -239,6 +260,29 @@ FOUND_IN_GRE: dict[str, tuple[Hand, tuple[str, ...]]] = {
     "a GRE tunnel deleted": (ip("power", "ip link del byoip"), ("+ power: gre byoip", "it went with device byoip")),
 }
 
+FOUND_IN_OVERLAY: dict[str, tuple[Hand, tuple[str, ...]]] = {
+    "a tunnel that passes on what came by another": (
+        ip("esxi1", "ip link set nsx-seg-a-esxi2 type bridge_slave isolated off"),
+        ("~ esxi1: geneve nsx-seg-a-esxi2", "(the kernel has it not isolated from other tunnels)"),
+    ),
+    "a tunnel to somewhere else": (
+        ip("esxi1", "ip link set nsx-seg-a-esxi2 type geneve id 5001 remote 10.240.2.99"),
+        ("~ esxi1: geneve nsx-seg-a-esxi2", "(the kernel has remote 10.240.2.99)"),
+    ),
+    "a tunnel of an overlay deleted": (
+        ip("esxi1", "ip link del nsx-seg-a-esxi2"),
+        ("+ esxi1: geneve nsx-seg-a-esxi2", "(it is gone from the kernel)"),
+    ),
+    "a part of an overlay deleted": (
+        ip("esxi1", "ip link del nsx-seg-a"),
+        ("+ esxi1: bridge nsx-seg-a", "~ esxi1: geneve nsx-seg-a-esxi2", "(the kernel has no bridge)"),
+    ),
+    "the virtual address where it cannot be": (
+        ip("esxi1", "ip address add 192.168.0.10/32 dev lo"),
+        ("- esxi1: address 192.168.0.10/32 on lo (made by hand)",),
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[dict[str, Converging]]:
@@ -295,6 +339,15 @@ def test_what_was_done_to_a_gre_tunnel_is_found_and_repaired(
     what: str, made: dict[str, Converging], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     repaired(up(made, "pvs-ipsec-gre-byoip", tmp_path_factory), *FOUND_IN_GRE[what])
+
+
+@pytest.mark.needs("geneve", "iptables")
+@pytest.mark.parametrize("what", FOUND_IN_OVERLAY)
+def test_what_was_done_to_an_overlay_is_found_and_repaired(
+    what: str, made: dict[str, Converging], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The address that its routers hold by turns is at one of them all the while, and no drift."""
+    repaired(up(made, "vpe-nsxt-overlay", tmp_path_factory), *FOUND_IN_OVERLAY[what])
 
 
 @pytest.mark.needs("iptables")

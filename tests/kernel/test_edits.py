@@ -1,11 +1,12 @@
 """Whichever one thing of a shipped topology is changed: to apply that to the running lab leaves the kernel as a lab
 that was brought up like that from the start.
 
-The quick form takes some edits of each sort; LABCTL_TEST_LONG=1 takes all.
+The quick form takes some edits of each topology; LABCTL_TEST_LONG=1 takes all.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -20,33 +21,43 @@ from labctl import state
 from labctl.errors import KernelError, LabError
 from labctl.kernel import netns
 from labctl.kernel.paths import Paths
+from labctl.plan.needs import needs
 from labctl.plan.reasons import Difference
 from labctl.plan.render import render_step
 from labctl.services.keeper import Keeper
 
 EVERY = os.environ.get("LABCTL_TEST_LONG") == "1"
-OF_EACH_SORT = 1
+OF_EACH = 3
+"""Edits of a topology in the quick form: of other sorts in each, so that every sort has its turn in several."""
 SEED = 20
-SHORT, LONG = 3, 30
+SHORT, LONG = 2, 30
 """So many edits follow each other, each of the topology as it is shipped."""
 MOST = 40
 """More faults than this say nothing more."""
-NEEDS = {
-    "vpe-subnet": ("iptables",),
-    "vpn-dc-failover": ("esp", "xfrm-interface", "iptables", "netem"),
-    "pvs-ipsec-gre-byoip": ("gre", "esp", "xfrm-interface", "iptables", "netem"),
-}
+PROBED = ("gre", "geneve", "esp", "xfrm-interface", "netem", "tbf", "iptables")
+"""The mechanisms that are tried, each by the beginning of its name."""
+
+
+def marked(topology: str) -> object:
+    """A topology, and what it cannot do without."""
+    wanted = needs(base(topology).plan)
+    found = [probed for probed in PROBED if any(each.startswith(probed) for each in wanted)]
+    return pytest.param(topology, marks=pytest.mark.needs(*found))
+
+
+TOPOLOGIES = [marked(name) for name in NAMES]
 
 
 def chosen(topology: str) -> list[Edit]:
-    """All edits, or some of each sort, the same each time."""
+    """All edits, or one of each of some sorts, the same each time."""
     every = edits(topology)
     if EVERY:
         return list(every)
-    sorts: dict[str, list[Edit]] = {}
+    sorts: dict[str, Edit] = {}
     for each in random.Random(SEED).sample(every, len(every)):
-        sorts.setdefault(each.kind, []).append(each)
-    return [each for some in sorts.values() for each in some[:OF_EACH_SORT]]
+        sorts.setdefault(each.kind, each)
+    turn = OF_EACH * NAMES.index(topology)
+    return [sorts[kind] for kind in itertools.islice(itertools.cycle(sorted(sorts)), turn, turn + OF_EACH)]
 
 
 @pytest.fixture
@@ -56,9 +67,7 @@ def lab(paths: Paths, request: pytest.FixtureRequest) -> Iterator[Converging]:
     made.end()
 
 
-@pytest.mark.parametrize(
-    "lab", [pytest.param(name, marks=pytest.mark.needs(*NEEDS[name])) for name in NAMES], indirect=True
-)
+@pytest.mark.parametrize("lab", TOPOLOGIES, indirect=True)
 def test_an_edit_that_is_applied_leaves_the_kernel_as_if_it_had_always_been_so(
     lab: Converging, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -74,9 +83,7 @@ def test_an_edit_that_is_applied_leaves_the_kernel_as_if_it_had_always_been_so(
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize(
-    "lab", [pytest.param(name, marks=pytest.mark.needs(*NEEDS[name])) for name in NAMES], indirect=True
-)
+@pytest.mark.parametrize("lab", TOPOLOGIES, indirect=True)
 def test_edits_that_follow_each_other_leave_nothing_of_the_earlier_ones(
     lab: Converging, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

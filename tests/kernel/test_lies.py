@@ -9,7 +9,9 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import lies_asked as asked
 import lies_measured as measured
 import lies_told as told
 import pytest
@@ -46,6 +48,10 @@ LIES: list[Lie] = [
     *measured.traces(),
     *measured.rates(),
     *measured.flows(),
+    *asked.connections(),
+    *asked.programs(),
+    *asked.health(),
+    *asked.counts(),
 ]
 
 
@@ -90,6 +96,25 @@ def test_a_control_that_was_not_run_is_none(bench: Bench) -> None:
     check = CLAIMS["ping-no_route"]
     [found] = settle([judge(check, bench.session().probe(bench.probe(check)))])
     assert (found.verdict, "ping-ok was not run" in found.reason) == ("inconclusive", True), found.reason
+
+
+@pytest.mark.parametrize(
+    ("fake", "because"),
+    [("", "the program dig is not on this machine (package bind9-dnsutils)"), ("exit 3", "dig ended with status 3")],
+    ids=["missing", "failing"],
+)
+def test_a_program_that_says_nothing_of_the_name_proves_nothing(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: str, because: str
+) -> None:
+    if fake:
+        (tmp_path / "dig").write_text(f"#!/bin/sh\n{fake}\n")
+        (tmp_path / "dig").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with bench_of(lab) as bench:
+        for id in ("dig-web", "dig-absent"):
+            check = replace(CLAIMS[id], control=())
+            found = verdict(bench, check)
+            assert (found.verdict, because in found.reason) == ("inconclusive", True), found.reason
 
 
 WATCHED = {

@@ -12,9 +12,21 @@ import pytest
 from kernel_lab import Lab
 from lies_bench import bench_of
 from lies_claims import CLAIMS
-from lies_drills import BY_LOWER, CHANGE, DRILL, MIDDLE, NOTICED_MS, NOWHERE, Watched, changed, changing, drilled
-from lies_lab import S, build, spare
-from lies_ways import Way, by_lower, doubled, honest, lossy, meanwhile, rule, several
+from lies_drills import (
+    BY_LOWER,
+    CHANGE,
+    DRILL,
+    MIDDLE,
+    NOTICED_MS,
+    NOWHERE,
+    RECORDS,
+    Watched,
+    changed,
+    changing,
+    drilled,
+)
+from lies_lab import PORT, S, build, spare
+from lies_ways import Way, answered_by_x, by_lower, doubled, honest, lossy, meanwhile, rule, several
 
 from labctl.claims.expectations import Bounds, Felt, Part, Sight
 from labctl.claims.results import StreamVerdict
@@ -144,6 +156,66 @@ def test_a_drill_that_is_false_does_not_pass(lab: Lab, bench: Bench, lie: Lie) -
 
     found = measured(once)
     assert (found.verdict, lie.because in found.reason) == (lie.word, True), f"{found.verdict}: {found.reason}"
+
+
+def _of_records() -> Iterator[Lie]:
+    bounds = RECORDS.bounds
+    yield Lie("never restored", "not restored before the repair", noticed_ms=None, other=BLIND)
+    soon = {**BLIND, "bounds": replace(bounds, restore_ms=NOTICED_MS)}
+    yield Lie("restored too late", "ms after the fault, bound", other=soon)
+    beside = several(by_lower("r"), by_lower("w"))
+    yield Lie("the fault is beside the way", "the fault was not felt", beside, "inconclusive", 10_000, BLIND)
+    gap = {**BLIND, "bounds": replace(bounds, felt=replace(bounds.felt, gap_ms=200))}
+    yield Lie("a longer gap", "ms without a packet", other=gap)
+    earlier = blocked(f"FORWARD -d {S} -p tcp -j DROP", -0.9, -0.4)
+    yield Lie("held up before the fault", "held up before the event", earlier, "inconclusive", other=BLIND)
+    reset = blocked(f"FORWARD -d {S} -p tcp -j REJECT --reject-with tcp-reset", 0.8, 1.3)
+    yield Lie("the connection breaks", "the TCP connection did not survive: Connection reset", reset, other=BLIND)
+    closed = {**BLIND, "traffic": replace(RECORDS.traffic, port=9)}
+    yield Lie("it never began", "cannot be opened: TCP RST", honest(), "inconclusive", other=closed)
+    for name, port, because in (
+        ("to no test server", 86, "no labctl test server"),
+        ("to a server that says nothing", 85, "no labctl test server"),
+        ("the server goes away before", 87, "held up before the event"),
+    ):
+        way = answered_by_x("tcp", PORT, port)
+        yield Lie(name, because, way, "inconclusive", other=BLIND)
+    yield Lie("other bytes come out", "bytes were sent and 64 came out", answered_by_x("tcp", PORT, 83), other=BLIND)
+
+
+def test_a_drill_with_records_that_is_true_passes(lab: Lab, bench: Bench) -> None:
+    bench.breaker = Watched(lab, NOTICED_MS)
+    found = measured(lambda: drilled(bench, RECORDS))
+    assert found.verdict == "pass", found.reason
+    assert (found.stream, found.lost, found.way) == ("tcp", 0, {})
+
+
+@pytest.mark.parametrize("lie", [*_of_records()], ids=lambda lie: lie.name)
+def test_a_drill_with_records_that_is_false_does_not_pass(lab: Lab, bench: Bench, lie: Lie) -> None:
+    def once() -> StreamVerdict:
+        bench.breaker = Watched(lab, lie.noticed_ms)
+        with lie.way(lab):
+            return drilled(bench, replace(RECORDS, **lie.other))
+
+    found = measured(once)
+    assert (found.verdict, lie.because in found.reason) == (lie.word, True), f"{found.verdict}: {found.reason}"
+
+
+NOT_YET = replace(CLAIMS["ping-no_route"], id="first", control=())
+
+
+def test_a_drill_is_not_begun_unless_what_comes_first_is_true(lab: Lab, bench: Bench) -> None:
+    bench.breaker = Watched(lab, NOTICED_MS)
+    false = replace(NOT_YET, action=CLAIMS["ping-ok"].action, see=(), silent=(), path=())
+    found = drilled(bench, replace(DRILL, first=(false,)))
+    assert (found.verdict, found.lost) == ("inconclusive", None)
+    assert found.reason.startswith("it was not begun, first: expected no_route, got ok")
+
+
+def test_what_is_to_be_true_after_the_repair_and_is_not_fails_the_drill(lab: Lab, bench: Bench) -> None:
+    bench.breaker = Watched(lab, NOTICED_MS)
+    found = drilled(bench, replace(DRILL, first=(CLAIMS["ping-ok"],), afterwards=(SEEN_BELOW,)))
+    assert (found.verdict, "after the repair then: " in found.reason) == ("fail", True), found.reason
 
 
 def test_a_prober_that_is_killed_during_a_drill_has_shown_nothing(lab: Lab, bench: Bench) -> None:

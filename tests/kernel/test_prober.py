@@ -38,7 +38,7 @@ from labctl.kernel import netns
 from labctl.kernel.paths import Paths
 from labctl.plan.objects import Gre
 from labctl.probes.session import Session
-from labctl.probes.wire import Action, Dns, Flow, Inject, Outcome, Ping, Reply, StopStream, Tap, Tcp, Udp
+from labctl.probes.wire import Action, Dns, Flow, Inject, Named, Outcome, Ping, Reply, StopStream, Tap, Tcp, Udp
 
 ROUTER = "10.1.0.1"
 
@@ -88,8 +88,8 @@ OUTCOMES: list[tuple[Action, Outcome, str]] = [
     (Tcp(80, ip("10.9.4.1")), "prohibited", f"communication administratively prohibited from {ROUTER}"),
     (Tcp(80, ip("192.0.2.1")), "no_route", "the sender has no route"),
     (Tcp(80, ip("10.9.6.1")), "prohibited", "the sender's own route"),
-    (Tcp(GOOD, name="web.test", server=SERVER), "ok", "intact"),
-    (Tcp(GOOD, name="nx.test", server=SERVER), "nxdomain", "NXDOMAIN"),
+    (Tcp(GOOD, named=Named("web.test", (SERVER,))), "ok", "intact"),
+    (Tcp(GOOD, named=Named("nx.test", (SERVER,))), "nxdomain", "NXDOMAIN"),
     (Tcp(GOOD), "error", "neither an address nor a name"),
     (Udp(SERVER, GOOD), "ok", "came back"),
     (Udp(SERVER, WRONG), "corrupt", "not what was sent"),
@@ -139,7 +139,7 @@ SILENT: list[Action] = [
     Dns(SERVER, "silent.test"),
     Ping(ip("10.9.3.1")),
     Ping(SERVER, size=972),
-    Tcp(80, name="silent.test", server=SERVER),
+    Tcp(80, named=Named("silent.test", (SERVER,))),
 ]
 
 
@@ -237,7 +237,7 @@ def test_a_bare_syn_is_known_by_its_ports(session: Session) -> None:
 
 def test_a_packet_that_is_not_the_probes_is_not_marked(session: Session) -> None:
     reply = session.probe(probe(Dns(SERVER, "nx.test")))
-    tcp = session.probe(probe(Tcp(GOOD, name="web.test", server=SERVER)))
+    tcp = session.probe(probe(Tcp(GOOD, named=Named("web.test", (SERVER,)))))
     assert marked(reply, "far") == 1
     assert [flow.marked for flow in at(tcp, "far", "udp")] == [0]
     assert [flow.marked == flow.packets > 3 for flow in at(tcp, "far", "tcp")] == [True]

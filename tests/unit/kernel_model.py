@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from labctl.model.services import PathWatcher
+from labctl.model.services import PathWatcher, Vrrp
 from labctl.plan.objects import (
     Address,
     Bridge,
     Change,
     Create,
     Delete,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -66,7 +67,7 @@ class Kernel:
         for each in self.everything():
             if isinstance(each, Veth):
                 yield from ((end.namespace, end.name) for end in (each.a, each.b))
-            elif isinstance(each, (Bridge, Gre, XfrmInterface)):
+            elif isinstance(each, (Bridge, Gre, Geneve, XfrmInterface)):
                 yield each.namespace, each.name
             elif isinstance(each, Namespace):
                 yield each.name, "lo"
@@ -77,13 +78,16 @@ class Kernel:
     def _admit(self, new: KernelObject) -> None:
         devices = list(self.devices())
         assert self._stands(new, set(devices)), f"{new} has nothing to lie on"
-        assert not isinstance(new, (Veth, Bridge, Gre, XfrmInterface)) or not self._takes(new, devices)
+        assert not isinstance(new, (Veth, Bridge, Gre, Geneve, XfrmInterface)) or not self._takes(new, devices)
         for each in self.everything():
             if each == new or type(each) is not type(new):
                 continue
             if isinstance(each, Gre) and isinstance(new, Gre):
                 ends = [(one.namespace, one.local, one.remote, one.key) for one in (each, new)]
                 assert ends[0] != ends[1], f"{new}: there is such a tunnel"
+            if isinstance(each, Geneve) and isinstance(new, Geneve):
+                peers = [(one.namespace, one.vni, one.remote) for one in (each, new)]
+                assert peers[0] != peers[1], f"{new}: there is such a tunnel"
             if isinstance(each, Address) and isinstance(new, Address) and each.address.ip == new.address.ip:
                 assert each.namespace == new.namespace, f"{new}: two nodes have it"
             if isinstance(each, XfrmInterface) and isinstance(new, XfrmInterface):
@@ -108,6 +112,10 @@ class Kernel:
             case Veth(a=a, b=b):
                 ends = [(end.namespace, end.master) for end in (a, b) if end.master]
                 return self._lives(a.namespace) and self._lives(b.namespace) and devices.issuperset(ends)
+            case Geneve():
+                return self._lives(each.namespace) and (each.master is None or (each.namespace, each.master) in devices)
+            case Process(program=Vrrp(addresses=addresses)):
+                return devices.issuperset((each.namespace, device) for device, _ in addresses)
             case Address() | Shaper() | XfrmInterface():
                 return (each.namespace, each.device) in devices
             case Route():

@@ -186,7 +186,9 @@ def change_verdict() -> StreamVerdict:
         reach_ms=340.0,
         tcp=broken,
         course=replace(whole, events=events, ways=(way(0, 151, "t1"), way(152, 349, "t2"), way(350, 399, "t1"))),
+        first=(replace(check_verdicts()[0], id="C1-first"),),
         then=(replace(check_verdicts()[0], id="C1-then"),),
+        afterwards=(replace(check_verdicts()[0], id="C1-after"),),
         evidence="/run/evidence/vpn/1/C1",
     )
 

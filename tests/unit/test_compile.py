@@ -19,6 +19,7 @@ from labctl.plan.objects import (
     Address,
     Bridge,
     Foreign,
+    Geneve,
     Gre,
     KernelObject,
     Namespace,
@@ -26,6 +27,7 @@ from labctl.plan.objects import (
     Plan,
     Process,
     Route,
+    RouteRule,
     Ruleset,
     Shaper,
     Sysctl,
@@ -65,9 +67,11 @@ class Kernel:
                 return (each.namespace, each.device) in self.devices | {(name, "lo") for name in self.namespaces}
             case Route():
                 return self._leads(each)
-            case Gre():
+            case Geneve(master=str() as master):
+                return (each.namespace, master) in self.devices and (each.namespace, each.name) not in self.devices
+            case Gre() | Geneve():
                 return (each.namespace, each.name) not in self.devices and each.namespace in self.namespaces
-            case Bridge() | Sysctl() | XfrmState() | XfrmPolicy() | Ruleset() | Process() | Foreign():
+            case Bridge() | Sysctl() | XfrmState() | XfrmPolicy() | Ruleset() | RouteRule() | Process() | Foreign():
                 return each.namespace in self.namespaces
             case _:
                 assert_never(each)
@@ -85,7 +89,7 @@ class Kernel:
         match each:
             case Namespace():
                 self.namespaces.add(each.name)
-            case Bridge() | Gre() | XfrmInterface():
+            case Bridge() | Gre() | Geneve() | XfrmInterface():
                 self.devices.add((each.namespace, each.name))
             case Veth(a=a, b=b):
                 self.devices |= {(a.namespace, a.name), (b.namespace, b.name)}

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from core_lab import POWER, VPE, VPN, faults_of, text_of
 
-from labctl.claims.expectations import Check
+from labctl.claims.expectations import Change, Check, Drill
 from labctl.describe import Described, describe
 from labctl.errors import DescriptionError
 from labctl.model.network import TRANSIT
 from labctl.model.services import PathWatcher
 from labctl.plan.faults import Blackhole, LinkDown, Port
 from labctl.plan.objects import Gre, Plan, Process, XfrmPolicy
-from labctl.probes.wire import Dns, Inject, Ping, Tap, Tcp, Udp
+from labctl.probes.wire import Dns, Inject, Named, Ping, Tap, Tcp, Udp
 
 TOPOLOGIES = sorted((Path(__file__).resolve().parents[2] / "topologies").glob("*.yaml"))
 each_topology = pytest.mark.parametrize("lab", TOPOLOGIES, ids=lambda path: path.stem, indirect=True)
@@ -47,20 +47,26 @@ def test_a_shipped_topology_is_named_as_its_file(lab: Described) -> None:
     assert lab.about
 
 
+def beside(claim: Drill | Change) -> tuple[Check, ...]:
+    return (*claim.first, *claim.then, *claim.afterwards)
+
+
 @each_topology
 def test_every_shipped_check_says_what_it_claims(lab: Described) -> None:
     assert all(check.about for check in lab.checks)
     assert all(drill.about for drill in lab.drills)
     assert all(change.about for change in lab.changes)
-    assert all(check.about for change in lab.changes for check in change.then)
+    assert all(check.about for change in lab.changes for check in beside(change))
 
 
 @each_topology
 def test_every_shipped_negative_check_has_a_control_in_its_lab(lab: Described) -> None:
     known = {check.id for check in lab.checks}
-    for check in (*lab.checks, *(each for change in lab.changes for each in change.then)):
-        assert set(check.control) <= known | {each.id for change in lab.changes for each in change.then}
-        assert check.control or not check.negative
+    claims: tuple[Drill | Change, ...] = (*lab.drills, *lab.changes)
+    for mine in (lab.checks, *(beside(claim) for claim in claims)):
+        for check in mine:
+            assert set(check.control) <= known | {each.id for each in mine}
+            assert check.control or not check.negative
 
 
 def devices(plan: Plan) -> set[tuple[str, str]]:
@@ -121,7 +127,9 @@ def test_names_become_addresses() -> None:
 
 def test_a_domain_name_is_resolved_by_the_senders_own_resolver() -> None:
     [check] = lab(VPE, "from: vsi1, do: {tcp: {to: kms.example.com, port: 443}}, expect: ok").checks
-    assert check.action == Tcp(443, None, "kms.example.com", IPv4Address("161.26.0.7"), 64)
+    assert check.action == Tcp(
+        443, None, Named("kms.example.com", (IPv4Address("161.26.0.7"), IPv4Address("161.26.0.8"))), 64
+    )
 
 
 def test_who_has_no_resolver_cannot_be_told_a_domain_name() -> None:
@@ -293,6 +301,34 @@ def test_a_check_of_a_change_may_stand_on_one_of_the_lab_as_it_is() -> None:
     row = f"{{id: X1, during: C0, remove: [ecs1.serves], bounds: {{reach: 1s}}, then: [{gone}]}}"
     [change] = lab(VPN, FROM_PC, "from: pc, do: {ping: {to: ecs1}}, expect: ok", changes=row).changes
     assert [check.control for check in change.then] == [("C1",)]
+
+
+BESIDE = "{id: X1, during: C0, set: {ecs1.address: 10.0.1.77}, bounds: {lost: 9}, %s: [%s]}"
+
+
+@pytest.mark.parametrize("part", ["first", "afterwards"])
+def test_what_is_claimed_before_and_after_a_change_is_of_the_lab_as_it_is(part: str) -> None:
+    row = BESIDE % (part, "{id: Y, from: pc, do: {ping: {to: ecs1}}, expect: ok}")
+    [change] = lab(VPN, FROM_PC, changes=row).changes
+    assert [check.action for check in getattr(change, part)] == [Ping(IPv4Address("10.0.1.10"))]
+
+
+def test_a_check_may_stand_on_one_before_the_change_which_is_of_another_lab() -> None:
+    first = "{id: Y, from: pc, do: {ping: {to: 10.0.1.10}}, expect: ok}"
+    gone = "{id: Z, from: pc, do: {ping: {to: 10.0.1.10}}, expect: no_route, control: Y}"
+    row = BESIDE[:-1] % ("first", first) + f", then: [{gone}]}}"
+    [change] = lab(VPN, FROM_PC, changes=row).changes
+    assert [check.control for check in change.then] == [("Y",)]
+    told = refused(VPN, FROM_PC, changes=row.replace("then", "afterwards"))
+    assert (
+        "changes[0].afterwards[0].control `Y`: no control that works is the same probe with one thing changed" in told
+    )
+
+
+def test_two_checks_of_one_change_have_two_ids() -> None:
+    check = "{id: Y, from: pc, do: {ping: {to: ecs1}}, expect: ok}"
+    row = BESIDE[:-1] % ("first", check) + f", afterwards: [{check}]}}"
+    assert "changes[0].afterwards[0].id `Y`: a check before it has this id" in refused(VPN, FROM_PC, changes=row)
 
 
 def test_a_change_is_stretched_in_time_and_its_traffic_thinned() -> None:

@@ -11,10 +11,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from labctl.claims.drills import Changeline, Timeline, change_not_run, drill_not_run, judge_change, judge_drill
+from labctl.claims.drills import change_not_run, drill_not_run, judge_change, judge_drill, not_begun
 from labctl.claims.expectations import Bounds, Change, Drill, Felt, Part, Sight, Traffic
-from labctl.claims.results import StreamVerdict
-from labctl.claims.verdicts import Verdict
+from labctl.claims.results import Asides, StreamVerdict
+from labctl.claims.timelines import Changeline, Timeline
+from labctl.claims.verdicts import Verdict, Word
 from labctl.plan.faults import Drop, Flap, LinkDown, Rekey
 from labctl.plan.objects import XfrmState
 from labctl.probes.wire import Flow, StreamReport, TcpReport, Way
@@ -323,11 +324,12 @@ def test_a_sender_that_stood_still_proves_nothing_and_the_machine_is_to_blame() 
 
 def test_what_is_to_be_true_while_it_is_broken_is_part_of_the_drill() -> None:
     wrong = Verdict("D1-1", "", "fail", "refused", "ok", "expected refused, got ok")
-    found = judge_drill(DRILL, report(during(1000, 1100)), TIME, (wrong,))
+    found = judge_drill(DRILL, report(during(1000, 1100)), TIME, Asides(then=(wrong,)))
     assert (found.verdict, found.reason) == ("fail", "while it was broken D1-1: expected refused, got ok")
     doubtful = replace(wrong, verdict="inconclusive")
-    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (doubtful,)).verdict == "inconclusive"
-    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, (replace(wrong, verdict="pass"),)).verdict == "pass"
+    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, Asides(then=(doubtful,))).verdict == "inconclusive"
+    right = replace(wrong, verdict="pass")
+    assert judge_drill(DRILL, report(during(1000, 1100)), TIME, Asides(then=(right,))).verdict == "pass"
 
 
 def test_what_is_lost_to_the_end_is_a_gap_too() -> None:
@@ -432,7 +434,7 @@ TRUE = Verdict("C1-1", "", "pass", "ok", "ok")
 def changed(
     lost: Iterable[int] = (), *, reach_ms: float | None = 120, then: tuple[Verdict, ...] = (TRUE,)
 ) -> StreamVerdict:
-    return judge_change(CHANGE, report(lost), CHANGED, reach_ms, then)
+    return judge_change(CHANGE, report(lost), CHANGED, reach_ms, Asides(then=then))
 
 
 def test_a_change_that_nobody_feels_passes() -> None:
@@ -459,9 +461,76 @@ def test_what_is_not_proved_after_the_change_proves_nothing() -> None:
     assert changed(then=(doubtful,)).verdict == "inconclusive"
 
 
+RECORDS = replace(DRILL, traffic=replace(TRAFFIC, port=443))
+
+
+def records(since: int, moved: int, *, lost: Iterable[int] = (), usual_ms: float = 8) -> StreamReport:
+    """Records of which those sent from `since` on are acknowledged at `moved` at the soonest."""
+    gone = set(lost)
+    arrived = [(i, max(at + usual_ms, moved) if since <= at < moved else at + usual_ms) for i, at in enumerate(SENT)]
+    received = tuple((float(i), at) for i, at in arrived if i not in gone)
+    return StreamReport(True, SENT, received, TCP, ((FLOW,), (), (), (), ()), records=True)
+
+
+def test_records_that_are_held_up_are_an_outage_in_which_nothing_is_lost() -> None:
+    felt = replace(BOUNDS.felt, lost=0)
+    found = judge_drill(replace(RECORDS, bounds=replace(BOUNDS, restore_ms=650, felt=felt)), records(1000, 1640), TIME)
+    assert (found.verdict, found.stream, found.lost, found.restored_ms) == ("pass", "tcp", 0, 640)
+    assert 630 <= (found.longest_gap_ms or 0) <= 650
+
+
+def test_records_are_whole_when_the_last_that_was_held_up_has_come() -> None:
+    found = judge_drill(RECORDS, records(1000, 1640), TIME)
+    assert found.reason == "restored 640 ms after the fault, bound 200 ms"
+
+
+def test_records_acknowledged_as_late_as_ever_felt_nothing() -> None:
+    found = judge_drill(RECORDS, records(1000, 1140, usual_ms=100), TIME)
+    assert (found.verdict, found.reason.startswith("the fault was not felt")) == ("inconclusive", True)
+
+
+def test_records_held_up_before_the_fault_prove_nothing() -> None:
+    found = judge_drill(RECORDS, records(400, 900), TIME)
+    assert (found.verdict, found.spoiled) == ("inconclusive", True)
+    assert found.reason.endswith("packets were held up before the event")
+
+
+def test_records_that_never_come_are_lost_and_never_whole() -> None:
+    found = judge_drill(RECORDS, records(1000, 1000, lost=during(1000, 5000)), TIME)
+    assert (found.lost, found.restored_ms, found.reason) == (400, None, "not restored before the repair")
+
+
+@pytest.mark.parametrize(("marked", "word"), [(0, "inconclusive"), (3, "pass")])
+def test_of_records_a_marker_that_is_nowhere_seen_proves_no_silence(marked: int, word: Word) -> None:
+    drill = replace(
+        RECORDS,
+        bounds=replace(BOUNDS, restore_ms=None, felt=replace(FREE, lost=0)),
+        throughout=Part(silent=(Sight("isp2", marker=True),)),
+    )
+    seen = replace(records(0, 0), parts=((replace(FLOW, marked=marked),), (), (), (), ()))
+    assert judge_drill(drill, seen, TIME).verdict == word
+
+
+def test_what_is_not_true_once_all_is_as_before_fails_and_says_when() -> None:
+    false = replace(TRUE, verdict="fail", reason="expected ok, got no_route")
+    undone = judge_change(CHANGE, report(), CHANGED, 120, Asides(afterwards=(false,)))
+    repaired = judge_drill(DRILL, report(during(1000, 1150)), TIME, Asides((TRUE,), (TRUE,), (false,)))
+    assert undone.reason == "once it was undone C1-1: expected ok, got no_route"
+    assert repaired.reason == "after the repair C1-1: expected ok, got no_route"
+    assert (repaired.first, repaired.then, repaired.afterwards) == ((TRUE,), (TRUE,), (false,))
+
+
+@pytest.mark.parametrize("word", ["fail", "inconclusive"])
+def test_a_drill_whose_first_checks_do_not_pass_proves_nothing(word: Word) -> None:
+    false = replace(TRUE, verdict=word, reason="expected nxdomain, got ok")
+    found = not_begun(drill_not_run(DRILL, ""), (TRUE, false))
+    assert (found.verdict, found.first) == ("inconclusive", (TRUE, false))
+    assert found.reason == "it was not begun, C1-1: expected nxdomain, got ok"
+
+
 def test_a_connection_that_breaks_during_a_change_fails_it() -> None:
     broken = replace(report(), tcp=replace(TCP, intact=False, reason="reset"))
-    assert judge_change(CHANGE, broken, CHANGED, None, ()).reason == "the TCP connection did not survive: reset"
+    assert judge_change(CHANGE, broken, CHANGED, None).reason == "the TCP connection did not survive: reset"
 
 
 def test_a_change_that_did_not_run_has_no_numbers() -> None:
@@ -475,4 +544,4 @@ def test_what_must_be_seen_in_a_part_of_a_change_must_be_seen_there(part: str) -
     change = replace(CHANGE, **{part: Part((Sight("wan", "esp"),), ())})  # type: ignore[arg-type]
     for other in parts:
         seen = replace(report(), parts=tuple((FLOW,) if name == other else () for name in parts))
-        assert judge_change(change, seen, CHANGED, None, ()).verdict == ("pass" if other == part else "fail")
+        assert judge_change(change, seen, CHANGED, None).verdict == ("pass" if other == part else "fail")

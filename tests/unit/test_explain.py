@@ -8,10 +8,11 @@ import pytest
 
 from labctl.cli.explaining import explain
 from labctl.describe import describe
-from labctl.description.actions import ACTION, ACTIONS, EXPECT
+from labctl.description.actions import ACTION, ACTIONS
 from labctl.description.checks import CheckSpec
 from labctl.description.drills import FAULT, FAULTS, ChangeSpec, DrillSpec
 from labctl.description.head import LabSpec
+from labctl.description.outcomes import EXPECT
 from labctl.description.record import OneOf, RecordOf, about, fields
 from labctl.description.sources import read_tree
 from labctl.description.types import Reading, Type
@@ -243,7 +244,8 @@ def test_a_word_that_is_the_name_of_one_field_alone_is_that_field(word: str, top
 def test_a_side_is_explained_and_a_node_without_any_says_so() -> None:
     found = find("side", TOPICS)
     assert isinstance(found, Found)
-    assert {"cloud_service", "customer_gateway", "gateway_appliance", "vpn_gateway"} == set(found.topic.choices)
-    assert "vpe has no sides" in "\n".join(lines(Found(TOPICS["endpoint_gateway"])))
+    sides = {"cloud_service", "customer_gateway", "endpoint_gateway", "gateway_appliance", "nsx", "vpn_gateway"}
+    assert set(found.topic.choices) == sides
+    assert "bb has no sides" in "\n".join(lines(Found(TOPICS["backbone"])))
     assert "no sides" not in "\n".join(lines(Found(TOPICS["vpn_gateway"])))
     assert "no sides" not in "\n".join(lines(Found(TOPICS["gre_tunnel"]))), "it is no node"

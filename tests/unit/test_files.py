@@ -26,12 +26,12 @@ def test_a_file_goes_before_a_shipped_topology_of_the_same_name(
 
 def test_names_files_and_folders_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("vpe-mine.yaml").touch()
-    Path("vpe-notes.txt").touch()
-    Path("vpe-folder").mkdir()
-    Path("vpe-folder/inner.yml").touch()
-    assert files.completions("vpe-") == ["vpe-subnet", "vpe-folder/", "vpe-mine.yaml"]
-    assert files.completions("vpe-folder/") == ["vpe-folder/inner.yml"]
+    Path("vpe-sub-mine.yaml").touch()
+    Path("vpe-sub-notes.txt").touch()
+    Path("vpe-sub-folder").mkdir()
+    Path("vpe-sub-folder/inner.yml").touch()
+    assert files.completions("vpe-sub") == ["vpe-subnet", "vpe-sub-folder/", "vpe-sub-mine.yaml"]
+    assert files.completions("vpe-sub-folder/") == ["vpe-sub-folder/inner.yml"]
 
 
 def test_a_new_lab_file_leads_editors_to_the_schema_of_this_installation() -> None:

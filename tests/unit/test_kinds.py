@@ -147,43 +147,6 @@ def test_a_zone_of_the_private_dns_itself_is_permitted_to_the_named_vpcs() -> No
     assert zone.permitted == (IPv4Network("10.240.0.0/24"), IPv4Network("10.240.64.0/24"))
 
 
-# ---- endpoint gateway
-
-
-def test_an_endpoint_gateway_translates_both_ways_for_each_reserved_address() -> None:
-    assert rules(network_of(VPE), "egw", "nat") == [
-        "PREROUTING -i vpc1-app -d 10.240.0.9 -p tcp -j DNAT --to-destination 166.9.20.10",
-        "POSTROUTING -o bb -m conntrack --ctorigdst 10.240.0.9 -j SNAT --to-source 10.240.0.9",
-        "PREROUTING -i vpc1-db -d 10.240.64.9 -p tcp -j DNAT --to-destination 166.9.20.10",
-        "POSTROUTING -o bb -m conntrack --ctorigdst 10.240.64.9 -j SNAT --to-source 10.240.64.9",
-    ]
-
-
-def test_an_endpoint_gateway_passes_only_what_it_translates_and_answers_nothing() -> None:
-    net = network_of(VPE)
-    assert rules(net, "egw", "filter") == ["FORWARD -m conntrack --ctstate DNAT -j ACCEPT"]
-    assert verdicts(net, "egw") == {"FORWARD": "DROP", "INPUT": "DROP"}
-
-
-def test_the_answers_of_a_service_find_the_endpoint_gateway_and_not_the_vpc() -> None:
-    net = network_of(VPE)
-    [wire] = [each for each in net.wires if each.a == "egw"]
-    assert f"10.240.0.9/32 via {wire.a_address.ip}" in routes(net, "bb")
-    assert f"166.9.20.10/32 via {wire.b_address.ip}" in routes(net, "egw")
-
-
-def test_an_endpoint_gateway_knows_the_way_back_into_its_vpc() -> None:
-    assert f"{DEFAULT} via 10.240.0.1" in routes(network_of(VPE), "egw")
-
-
-def test_an_endpoint_gateway_without_addresses_has_a_zone_without_records() -> None:
-    net = network_of(changed(VPE, "ips: {z1: 10.240.0.9, z2: 10.240.64.9}", "ips: {}"))
-    [zone] = net.zones["pdns"]
-    assert zone.records == ()
-    assert not [plug for plug in net.plugs if plug.node == "egw"]
-    assert rules(net, "egw", "nat") == []
-
-
 # ---- Internet
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
 
-from labctl.kernel import links, neighbours, routes, shaping, xfrm
+from labctl.kernel import geneve, links, neighbours, routes, rules, shaping, xfrm
 from labctl.kernel.netlink import Message, attribute, attributes, nested, text, u32
 from labctl.plan.ciphers import CIPHERS
 from labctl.plan.faults import Proto
@@ -17,16 +18,20 @@ from labctl.plan.objects import (
     Address,
     Bridge,
     End,
+    Geneve,
     Gre,
     Namespace,
     Neighbour,
     Route,
+    RouteRule,
     Shaper,
     Veth,
     XfrmInterface,
     XfrmPolicy,
     XfrmState,
 )
+
+NET = IPv4Network("192.0.2.0/24")
 
 
 def decoded(kind: Any, message: Message) -> Any:
@@ -153,6 +158,8 @@ def test_address() -> None:
             {"DST": "192.0.2.1", "GATEWAY": None, "OIF": None},
         ),
         (Route("a", IPv4Network("10.0.0.0/8"), type="blackhole"), {"dst_len": 8, "type": 6}, {"DST": "10.0.0.0"}),
+        (Route("a", NET, type="blackhole", table=7), {"table": 7}, {"DST": "192.0.2.0", "TABLE": None}),
+        (Route("a", NET, type="blackhole", table=4000), {"table": 0}, {"DST": "192.0.2.0", "TABLE": 4000}),
     ],
 )
 def test_route(item: Route, fields: dict[str, int], wanted: dict[str, Any]) -> None:
@@ -161,6 +168,64 @@ def test_route(item: Route, fields: dict[str, int], wanted: dict[str, Any]) -> N
     found = decoded(rtmsg, routes.route(item, 4 if item.device else None))
     assert {name: found[name] for name in fields} == fields
     assert {name: found.get_attr(f"RTA_{name}") for name in wanted} == wanted
+
+
+RULES = (
+    (RouteRule("a", 1000, 7, NET, "eth0"), (24, "192.0.2.0", "eth0", 1000, 7)),
+    (RouteRule("a", 1001, 4000), (0, None, None, 1001, 4000)),
+)
+
+
+@pytest.mark.parametrize(("item", "wanted"), RULES)
+def test_a_routing_rule(item: RouteRule, wanted: tuple[object, ...]) -> None:
+    from pyroute2.netlink.rtnl.fibmsg import fibmsg
+
+    for message, protocol in ((rules.rule(item), 4), (rules.delete_rule(item), None)):
+        found = decoded(fibmsg, message)
+        named = (found.get_attr(f"FRA_{name}") for name in ("SRC", "IIFNAME", "PRIORITY", "TABLE"))
+        assert (found["src_len"], *named) == wanted
+        assert (found["family"], found["action"], found["dst_len"], found["flags"]) == (2, 1, 0, 0)
+        assert found.get_attr("FRA_PROTOCOL") == protocol
+
+
+def test_the_rules_of_every_namespace_are_given_back_where_they_are_missing() -> None:
+    from pyroute2.netlink.rtnl.fibmsg import fibmsg
+
+    found = [decoded(fibmsg, each) for each in rules.usual(Namespace("a"))]
+    assert {(each.get_attr("FRA_PRIORITY"), each.get_attr("FRA_TABLE")) for each in found} == rules.USUAL
+
+
+SEG = Geneve("a", "seg-b", 5001, IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"), 1450, "02:00:00:00:00:07", "seg")
+
+
+def test_geneve() -> None:
+    made, settled = geneve.geneve(SEG, 9)
+    found, data = link(made), info(made)
+    assert (found["index"], found["flags"] & 1) == (index(SEG), 0), "down until it is isolated"
+    assert [found.get_attr(f"IFLA_{name}") for name in ("IFNAME", "MTU", "ADDRESS", "MASTER")] == [
+        *("seg-b", 1450, SEG.mac, 9),
+    ]
+    assert found.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "geneve"
+    assert [data.get_attr(f"IFLA_GENEVE_{name}") for name in ("ID", "REMOTE", "UDP_CSUM", "DF")] == [
+        *(5001, "192.0.2.2", 1, "set"),
+    ]
+    port = link(settled).get_attr("IFLA_LINKINFO")
+    assert port.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+    assert port.get_attr("IFLA_INFO_SLAVE_DATA").get_attr("IFLA_BRPORT_ISOLATED") == 1
+    assert (link(settled)["index"], link(settled)["flags"] & 1) == (index(SEG), 1)
+
+
+def test_a_geneve_device_is_told_only_what_changes_and_leaves_its_bridge_before_it_joins_another() -> None:
+    same, _ = geneve.adjust(SEG, replace(SEG, mtu=1400), 9)
+    assert (link(same).get_attr("IFLA_MTU"), link(same).get_attr("IFLA_LINKINFO")) == (1400, None)
+    assert (link(same).get_attr("IFLA_ADDRESS"), link(same)["flags"] & 1) == (None, 1)
+    peer, _ = geneve.adjust(SEG, replace(SEG, remote=IPv4Address("192.0.2.9"), mac="02:00:00:00:00:08"), 9)
+    assert info(peer).get_attr("IFLA_GENEVE_REMOTE") == "192.0.2.9"
+    assert info(peer).get_attr("IFLA_GENEVE_UDP_CSUM") is None, "the kernel lets nobody change it"
+    assert link(peer).get_attr("IFLA_ADDRESS") == "02:00:00:00:00:08"
+    moved, settled = geneve.adjust(SEG, replace(SEG, master=None), 0)
+    assert (link(moved).get_attr("IFLA_MASTER"), link(moved)["flags"] & 1) == (0, 0)
+    assert (link(settled).get_attr("IFLA_LINKINFO"), link(settled)["flags"] & 1) == (None, 1)
 
 
 def options_of(message: Message) -> bytes:

@@ -36,7 +36,13 @@ def test_a_named_drill_or_change_comes_alone(vpn: Described) -> None:
 
 def test_a_change_brings_the_controls_of_its_own_checks() -> None:
     file = TOPOLOGIES / "vpe-subnet.yaml"
-    assert chosen(describe(file.read_bytes(), file.name), ["C1"]).ids == ["P1", "C1"]
+    lab = describe(file.read_bytes(), file.name)
+    [change] = [each for each in lab.changes if each.id == "C1"]
+    controls = {word for check in (*change.first, *change.then, *change.afterwards) for word in check.control}
+    ids = chosen(lab, ["C1"]).ids
+    assert ids[-1] == "C1"
+    assert controls and controls & {check.id for check in lab.checks} <= set(ids)
+    assert "N3" not in ids
 
 
 def test_what_the_lab_does_not_have_is_refused_with_what_it_has(vpn: Described) -> None:

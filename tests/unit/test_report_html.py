@@ -96,7 +96,8 @@ def test_every_claim_can_be_opened_and_what_did_not_pass_is_open(page: Page) -> 
     found = {each["id"]: "open" in each for each in page.of("details") if "id" in each}
     assert found == {
         "check-P1": False, "check-N1": True, "check-N1-control": True,
-        "drill-D1": True, "change-C1": True, "change-C1-C1-then": False,
+        "drill-D1": True, "change-C1": True, "change-C1-C1-first": False, "change-C1-C1-then": False,
+            "change-C1-C1-after": False,
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from labctl.claims.refusals import refuse_checks, refuse_unplaced
 from labctl.claims.resolve import ANSWER_MS, SILENCE_MS, Resolver
 from labctl.kinds.resolve import resolve
 from labctl.model.tunnels import FRESH_SPI
-from labctl.probes.wire import Action, Dns, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
+from labctl.probes.wire import Action, Connect, Dns, Flows, Http, Inject, Lookup, Named, Ping, Rate, Tcp, Trace, Udp
 
 ECS1, PC, GW = IPv4Address("10.0.1.10"), IPv4Address("172.16.10.10"), IPv4Address("10.0.1.2")
 PDNS = IPv4Address("161.26.0.7")
@@ -60,13 +60,25 @@ def test_a_forged_packet_has_both_its_addresses() -> None:
     assert check.action == Inject(ECS1, GW, 80, IPv4Address("172.16.10.1"))
 
 
-@pytest.mark.parametrize("kind", ["tcp", "http"])
+@pytest.mark.parametrize("kind", ["tcp", "http", "connect"])
 def test_a_domain_name_is_asked_for_by_the_senders_own_resolver(kind: str) -> None:
     row = f"{{id: P1, from: vsi1, do: {{{kind}: {{to: kms.example.com, port: 443}}}}, expect: ok}}"
     [check] = checks_of(VPE, row)
-    assert isinstance(check.action, (Tcp, Http))
-    assert (check.action.to, check.action.name) == (None, "kms.example.com")
-    assert check.action.server == IPv4Address("161.26.0.7")
+    assert isinstance(check.action, (Tcp, Http, Connect))
+    assert (check.action.to, check.action.named) == (
+        None,
+        Named("kms.example.com", (IPv4Address("161.26.0.7"), IPv4Address("161.26.0.8"))),
+    )
+
+
+def test_a_program_sees_the_resolv_conf_of_its_node_and_no_resolver_of_the_host() -> None:
+    row = "{id: P1, from: vsi1, do: {lookup: {name: kms.example.com}}, expect: {ok: {answers: [10.240.0.9]}}}"
+    [check] = checks_of(VPE, row)
+    assert isinstance(check.action, Lookup)
+    assert (check.action.by, check.action.servers) == ("getent", (IPv4Address("161.26.0.7"), IPv4Address("161.26.0.8")))
+    files = dict(check.action.files)
+    assert files["/etc/resolv.conf"].startswith("nameserver 161.26.0.7\nnameserver 161.26.0.8\n")
+    assert "hosts: files dns\n" in files["/etc/nsswitch.conf"]
 
 
 @pytest.mark.parametrize(

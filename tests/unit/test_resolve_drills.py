@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from typing import get_args
 
 import pytest
 from core_lab import VPE, VPN, document_of, text_of
 
 from labctl.claims.expectations import Bounds, Change, Drill, Felt
 from labctl.claims.refusals import refuse_checks, refuse_unplaced
-from labctl.claims.resolve_drills import DrillResolver
+from labctl.claims.resolve_drills import DrillResolver, Resolved
+from labctl.description.programs import PROGRAMS
 from labctl.kinds.resolve import resolve
-from labctl.plan.compile import compile_plan
+from labctl.model.network import Network
+from labctl.model.services import Program, Vrrp, WatchedPath
+from labctl.plan.compile import compile_plan, programs
 from labctl.plan.faults import Blackhole, Degrade, Drop, Fault, Flap, Freeze, Kill, LinkDown, Port, Rekey
 from labctl.plan.objects import Shaper
 from labctl.probes.wire import Tap
@@ -33,7 +37,7 @@ def resolver_of(tail: str, resources: str = VPN, time_scale: int = 1) -> DrillRe
 
 def drill_of(fault: str, more: str = "bounds: {lost: 0}", resources: str = VPN, time_scale: int = 1) -> Drill:
     tail = f"{CHECK}drills: [{{id: D1, during: P1, fault: {fault}, {more}}}]\n"
-    (drill,) = resolver_of(tail, resources, time_scale).drills({})
+    (drill,) = resolver_of(tail, resources, time_scale).drills({"D1": Resolved()})
     return drill
 
 
@@ -62,7 +66,7 @@ def test_a_fault_of_a_link_concerns_the_ends_that_it_says(written: str, fault: F
 def test_a_zone_is_that_of_its_subnets_alone() -> None:
     text = "checks: [{id: P1, from: vsi1, do: {tcp: {to: kms, port: 443}}, expect: ok}]\n"
     text += "drills: [{id: D1, during: P1, fault: {zone_off: z2}, bounds: {lost: 0}}]\n"
-    (drill,) = resolver_of(text, VPE).drills({})
+    (drill,) = resolver_of(text, VPE).drills({"D1": Resolved()})
     assert isinstance(drill.fault, LinkDown)
     assert {port.namespace for port in drill.fault.ports} == {"vpc1.db"}
 
@@ -110,6 +114,14 @@ def test_a_program_that_is_killed_leaves_the_node_alone() -> None:
     assert [each.name for each in drill.fault.processes] == ["server"]
     assert drill.fault.ports == ()
     assert drill.what == "kill server of ecs1"
+
+
+def test_nodes_that_are_killed_together_lose_all_they_have_beside_one_program() -> None:
+    drill = drill_of("{kill: {node: ecs1, program: server, also: [gw]}}")
+    assert isinstance(drill.fault, Kill)
+    assert [(each.namespace, each.name) for each in drill.fault.processes] == [("ecs1", "server"), ("gw", "watcher")]
+    assert {port.namespace for port in drill.fault.ports} == {"gw"}
+    assert drill.what == "kill server of ecs1 and gw"
 
 
 def test_a_frozen_node_stands_still_with_all_that_it_has() -> None:
@@ -171,8 +183,37 @@ def test_a_change_has_its_words_its_bounds_and_the_checks_that_it_is_given() -> 
         "then: [{id: T1, from: pc, do: {ping: {to: ecs1}}, expect: ok}], changed: {see: [{on: isp2, proto: esp}]}}]\n"
     )
     resolver = resolver_of(tail, time_scale=2)
-    change: Change = resolver.change(resolver.document.changes[0], (), resolver.plan)
+    change: Change = resolver.change(resolver.document.changes[0], Resolved(), resolver.plan)
     assert change.what == "t1.weight: 0"
     assert (change.reach_ms, change.felt.lost, change.then) == (2000, 3, ())
     assert change.changed.see[0].on == "isp2"
     assert {tap.name for tap in change.traffic.taps} == {"isp2"}
+
+
+def test_every_program_that_a_node_can_run_has_its_word() -> None:
+    net = Network()
+    net.listen("n", (("tcp", 80),))
+    net.resolver("n", (IPv4Address("10.0.0.1"),))
+    net.watch("n", WatchedPath("p", "d", "c", *([IPv4Address("10.0.0.1")] * 2), 100, 3, (), 10))
+    net.vrrp_routers["n"] = Vrrp(1, 100, 100, ())
+    assert set(programs(net, "n")) == set(PROGRAMS)
+    assert len(PROGRAMS) == len(get_args(Program))
+    assert programs(net, "m") == ()
+
+
+STREAMED = "checks: [{id: P1, from: vsi1, do: {tcp: {to: %s, port: 443}}, expect: ok}]\n"
+
+
+@pytest.mark.parametrize("to", ["10.240.64.9", "kms.example.com"])
+def test_records_go_to_the_port_of_the_check_and_end_at_whom_the_gateway_stands_for(to: str) -> None:
+    tail = STREAMED % to + "drills: [{id: D1, during: P1, stream: tcp, fault: {kill: kms}, bounds: {lost: 0}}]\n"
+    (drill,) = resolver_of(tail, VPE).drills({"D1": Resolved()})
+    traffic = drill.traffic
+    assert (traffic.proto, traffic.port) == ("tcp", 443)
+    if to[0] == "1":
+        assert (traffic.target, traffic.target_node, traffic.named) == (IPv4Address(to), "kms", None)
+        assert str(traffic) == "100 numbered records a second from vsi1 to kms (10.240.64.9) in one TCP connection"
+    else:
+        assert traffic.named is not None and traffic.named.name == to
+        assert (traffic.target, traffic.target_node) == (None, "")
+        assert str(traffic) == "100 numbered records a second from vsi1 to kms.example.com in one TCP connection"

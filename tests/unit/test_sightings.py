@@ -9,7 +9,22 @@ import pytest
 
 from labctl.claims.expectations import Hop, Inner, Sight, Spread
 from labctl.claims.sightings import is_request, matches, path_findings, sight_faults, spread_findings
-from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Ping, Rate, Tcp, Trace, Udp
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flow,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Ping,
+    Rate,
+    Tcp,
+    Trace,
+    Udp,
+)
 
 A, B, C = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("10.0.0.3")
 FLOW = Flow(
@@ -42,6 +57,23 @@ def test_a_sight_wants_all_that_it_names(flow: Flow) -> None:
     assert not matches(SIGHT, flow)
     assert sight_faults((SIGHT,), (), (FLOW,)) == sight_faults((), (SIGHT,), (flow,)) == []
     assert len(sight_faults((SIGHT,), (), (flow,))) == len(sight_faults((), (SIGHT,), (FLOW,))) == 1
+
+
+@pytest.mark.parametrize(("least", "most", "holds"), [(5, None, True), (6, None, False), (1, 5, True), (1, 4, False)])
+def test_the_packets_of_a_sight_are_counted_over_all_its_flows(least: int, most: int | None, holds: bool) -> None:
+    sight = Sight("wan", "tcp", least=least, most=most)
+    there_and_back = (FLOW, replace(FLOW, src=str(B), dst=str(A), packets=2), replace(FLOW, tap="lan", packets=9))
+    count = f", at least {least} times" if most is None else f", 1 to {most} times"
+    assert sight_faults((sight,), (), there_and_back) == ([] if holds else [f"seen 5 times: tcp on wan{count}"])
+
+
+def test_at_most_so_many_may_be_none_only_where_it_says_so() -> None:
+    assert sight_faults((Sight("wan", most=3),), (), ()) == ["not seen: ip on wan, 1 to 3 times"]
+    assert sight_faults((Sight("wan", least=0, most=3),), (), ()) == []
+
+
+def test_marked_packets_alone_are_counted_where_the_marker_is_wanted() -> None:
+    assert sight_faults((Sight("wan", marker=True, most=2),), (), (FLOW,)) == []
 
 
 def test_a_sight_that_names_no_protocol_is_any_ip_packet_and_no_arp() -> None:
@@ -133,6 +165,9 @@ ECHO = replace(FLOW, proto="icmp", sport=0, dport=0, icmp="8/0")
         (Trace(B, "udp", 443, 9), replace(FLOW, proto="udp"), replace(QUOTED, icmp="11/0")),
         (Trace(B, "tcp", 443, 9), FLOW, BACK),
         (Rate(B, "web", "tcp", 0, 1), FLOW, BACK),
+        (Connect(443, 9, B), FLOW, BACK),
+        (Lookup("a.b", "dig", (B,), ()), replace(FLOW, dport=53), replace(BACK, sport=53)),
+        (Health((B,)), replace(FLOW, dport=53), replace(BACK, sport=53)),
         (Tcp(22, B), GRE, QUOTED),
     ],
 )

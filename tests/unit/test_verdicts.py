@@ -10,7 +10,25 @@ import pytest
 from labctl.claims.expectations import Check, Expected, Hop, Sight, Spread, TraceHop
 from labctl.claims.verdicts import Verdict, Word, judge, observed, settle, unproved
 from labctl.probes.httpanswer import KEPT
-from labctl.probes.wire import Action, Dns, Flow, Flows, Http, Inject, Outcome, Ping, Rate, Reply, Tcp, Trace, Udp
+from labctl.probes.wire import (
+    Action,
+    Connect,
+    Dns,
+    Flow,
+    Flows,
+    Health,
+    Http,
+    Inject,
+    Lookup,
+    Named,
+    Outcome,
+    Ping,
+    Rate,
+    Reply,
+    Tcp,
+    Trace,
+    Udp,
+)
 
 A, B, C = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"), IPv4Address("10.0.0.3")
 FLOW = Flow(
@@ -88,6 +106,57 @@ def test_a_check_without_evidence_is_inconclusive_with_its_reason() -> None:
     assert (verdict.expected, verdict.observed, verdict.negative) == ("refused", "nothing", True)
 
 
+CONNECT = replace(CHECK, action=Connect(443, 17, B), expected=Expected("ok", established=16))
+HELD = replace(REPLY, established=16, rest="1 filtered (no answer to the SYN)", sent=20)
+
+
+def test_connections_are_counted_exactly_and_the_rest_is_told() -> None:
+    assert word(CONNECT, HELD) == "pass"
+    assert "16 established, not so 1 filtered (no answer to the SYN)" in judge(CONNECT, HELD).observed
+    assert judge(CONNECT, HELD).number == "16 held"
+    for count in (15, 17):
+        told = reason(CONNECT, replace(HELD, established=count))
+        assert told.startswith(f"{count} of 17 connections were established together, expected 16: 1 filtered")
+    every = replace(CONNECT, expected=Expected("ok"))
+    assert reason(every, HELD).startswith("16 of 17 connections were established together, expected 17")
+
+
+def test_connections_that_were_never_tried_prove_nothing() -> None:
+    assert reason(CONNECT, replace(HELD, sent=16)) == "only 16 packets of 17 or more were seen to leave pc"
+    assert word(CONNECT, replace(HELD, sent=16)) == "inconclusive"
+
+
+HEALTH = replace(CHECK, action=Health((A, B)), expected=Expected("ok", state="degraded"))
+
+
+def test_a_state_is_that_of_all_who_were_asked() -> None:
+    asked = replace(REPLY, state="degraded", sent=2)
+    assert word(HEALTH, asked) == "pass"
+    assert reason(HEALTH, replace(asked, state="critical")) == "it is critical"
+    assert word(HEALTH, replace(asked, sent=1)) == "inconclusive"
+
+
+def test_a_lookup_that_asked_nobody_proves_nothing() -> None:
+    check = replace(CHECK, action=Lookup("a.example.com", "getent", (B,), ()), expected=Expected("ok", first=A))
+    found = replace(REPLY, answers=(str(A),), said="10.0.0.1  STREAM\n")
+    assert word(check, found) == "pass"
+    assert "printed `10.0.0.1 STREAM`" in judge(check, found).observed
+    assert reason(check, replace(found, sent=0)) == "the probe was never seen to leave pc"
+
+
+def test_the_address_of_a_name_that_was_reached_is_the_last_one_tried() -> None:
+    check = replace(CHECK, expected=Expected("ok", reached=B))
+    assert word(check, replace(REPLY, tried=(str(A), str(B)))) == "pass"
+    assert f"at {B} after {A}" in judge(check, replace(REPLY, tried=(str(A), str(B)))).observed
+    assert reason(check, replace(REPLY, tried=(str(A),))) == f"{A} was connected to"
+
+
+def test_a_tap_that_may_show_only_so_much_listens_on_as_one_that_must_stay_silent_does() -> None:
+    assert not replace(CHECK, see=(Sight("lan", least=3),)).bounded
+    assert replace(CHECK, see=(Sight("lan", most=3),)).bounded
+    assert replace(CHECK, silent=(Sight("lan"),)).bounded
+
+
 # ---- outcomes and their details
 
 
@@ -119,6 +188,10 @@ def test_another_outcome_is_told_with_its_reason() -> None:
         (Expected("ok", answers=("1",)), {"answers": ("1",)}, {"answers": ()}),
         (Expected("ok", answers=("1", "2"), any_order=True), {"answers": ("2", "1")}, {"answers": ("2", "2")}),
         (Expected("ok", answers=("1", "2"), any_order=True), {"answers": ("1", "2")}, {"answers": ("2", "1", "1")}),
+        (Expected("ok", first=A), {"answers": (str(A), str(B))}, {"answers": (str(B), str(A))}),
+        (Expected("ok", first=A), {"answers": (str(A),)}, {"answers": ()}),
+        (Expected("ok", ttl_s=60), {"ttl_s": 60}, {"ttl_s": 61}),
+        (Expected("ok", ttl_s=60), {"ttl_s": 0}, {"ttl_s": -1}),
         (Expected("ok", authoritative=True), {"authoritative": True}, {"authoritative": False}),
         (Expected("ok", server="web"), {"server": "web"}, {"server": "web2"}),
         (Expected("ok", server="web"), {"server": "web"}, {"server": ""}),
@@ -213,7 +286,7 @@ def test_what_the_senders_own_kernel_says_is_by_the_sender_alone(outcome: Outcom
 
 @pytest.mark.parametrize("outcome", ["refused", "no_route", "prohibited", "filtered"])
 def test_what_became_of_the_lookup_is_not_what_became_of_the_probe(outcome: Outcome) -> None:
-    check = replace(CHECK, action=Tcp(443, name="web.example.com", server=B), expected=Expected(outcome))
+    check = replace(CHECK, action=Tcp(443, named=Named("web.example.com", (B,))), expected=Expected(outcome))
     reply = silence() if outcome == "filtered" else replace(REPLY, outcome=outcome)
     assert word(check, reply) == "pass"
     assert reason(check, replace(reply, lookup=True)) == (
@@ -223,7 +296,7 @@ def test_what_became_of_the_lookup_is_not_what_became_of_the_probe(outcome: Outc
 
 @pytest.mark.parametrize("outcome", ["nxdomain", "nodata", "servfail"])
 def test_that_a_name_is_not_known_is_what_a_lookup_proves(outcome: Outcome) -> None:
-    check = replace(CHECK, action=Tcp(443, name="web.example.com", server=B), expected=Expected(outcome))
+    check = replace(CHECK, action=Tcp(443, named=Named("web.example.com", (B,))), expected=Expected(outcome))
     assert word(check, replace(REPLY, outcome=outcome, lookup=True)) == "pass"
 
 

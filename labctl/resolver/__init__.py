@@ -1,0 +1,1 @@
+"""A DNS server without sockets, clock or chance: bytes and the time in, answers and questions out."""
