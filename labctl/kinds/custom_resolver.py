@@ -73,7 +73,7 @@ class CustomResolver:
         "For each location a node plugged into its subnet, with a default route to the subnet's router. If it is "
         "enabled a resolver runs in it, at port 53 (UDP and TCP), that answers whoever asks. Each upstream server has "
         "300 ms, all of them 1.5 s, then the answer is SERVFAIL. Answers are kept for 5 s at most, those that deny "
-        "for 3 s (`profile: provider`: 1 s, 3 s; a day, 30 min)."
+        "for 8 s (`profile: provider`: 1 s, 3 s; a day, 30 min)."
     )
     cites: ClassVar[tuple[str, ...]] = (
         "IBM Cloud Docs, DNS Services: Working with custom resolvers",

@@ -56,7 +56,7 @@ class DnsServer:
         "A node plugged into the site, with a default route to its router, in which a resolver answers everyone at "
         "port 53 (UDP and TCP). The records have a time-to-live of 60 s. Each server in `forward` has 300 ms, all of "
         "them 1.5 s, then the answer is SERVFAIL; what they said is kept for 5 s at most, that there is no such name "
-        "for 3 s (`profile: provider`: 1 s, 3 s; a day, 30 min)."
+        "for 8 s (`profile: provider`: 1 s, 3 s; a day, 30 min)."
     )
     cites: ClassVar[tuple[str, ...]] = ("IBM Cloud Docs, DNS Services: Understanding secondary zones",)
     example: ClassVar[str] = """\

@@ -76,7 +76,7 @@ class PrivateDns:
         "port 53 (UDP and TCP), from zones chosen by the source address of the question; of those that contain the "
         "name the longest decides, also that there is no such name. Questions from outside the VPCs of its backbone "
         "are not answered at all. A question for the shared_dns is given up after 1.5 s, its answer kept for 5 s at "
-        "most and for 3 s where it is negative (`profile: provider`: 3 s, a day, 30 min)."
+        "most and for 8 s where it is negative (`profile: provider`: 3 s, a day, 30 min)."
     )
     cites: ClassVar[tuple[str, ...]] = (
         "IBM Cloud Docs, DNS Services: Managing permitted networks",

@@ -41,7 +41,7 @@ class Timers:
 
 
 TIMERS = {
-    "fast": Timers(attempt_ms=300, patience_ms=1500, negative_s=3, positive_s=5, stub_s=1, stub_attempts=1),
+    "fast": Timers(attempt_ms=300, patience_ms=1500, negative_s=8, positive_s=5, stub_s=1, stub_attempts=1),
     # A custom resolver may remember for up to 30 minutes that a name does not exist. How long it waits for one upstream
     # server no page of the provider says: so that a client hears of it within the 5 s that it waits (resolv.conf(5)).
     "provider": Timers(attempt_ms=1000, patience_ms=3000, negative_s=1800, positive_s=86400, stub_s=5, stub_attempts=2),

@@ -14,7 +14,7 @@ from labctl.prove.bench import GRACE_MS, SETTLE_MS, Bench, now_ms
 
 AGAIN_S = 0.02
 """Between two looks whether what a change promises is true yet."""
-FORGET_MS = 8000.0
+FORGET_MS = 10_000.0
 """A DNS server of the profile `fast` knows nothing any longer that it was told so long ago."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +22,30 @@ from labctl.kernel.paths import Paths
 
 pytestmark = pytest.mark.e2e
 
+LONG = os.environ.get("LABCTL_TEST_LONG") == "1"
+PROVIDER = {
+    "vpe-custom-resolver": ("window=75s", "broken=9s", "lookup=7s", "second=2s"),
+    "vpe-nsxt-overlay": ("takeover=4s", "unnoticed=1900ms", "resent=7s", "broken=8s"),
+}
+"""What a topology is told with the provider's own times, as its head says."""
+
 
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_a_topology_passes_and_the_host_is_as_before(name: str) -> None:
+    proved(name)
+
+
+@pytest.mark.skipif(not LONG, reason="long: a provider's times are minutes")
+@pytest.mark.parametrize("name", PROVIDER)
+def test_a_topology_passes_with_the_providers_times(name: str) -> None:
+    proved(name, "profile=provider", *PROVIDER[name])
+
+
+def proved(name: str, *variables: str) -> None:
     engine = full_kernel()
     before = fingerprint.take()
     command = [sys.executable, "-m", "labctl", "run", name, "--json", "--on", engine]
-    command += ["--time-scale", str(time_scale(engine))]
+    command += ["--time-scale", str(time_scale(engine)), *(word for each in variables for word in ("--var", each))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.stderr and done.stdout[:1] == "{", done.stdout + done.stderr
     data = json.loads(done.stdout)

@@ -186,7 +186,7 @@ def test_two_locations_in_a_subnet_have_names_of_their_own() -> None:
     ]
 
 
-@pytest.mark.parametrize(("profile", "negative_s"), [("fast", 3), ("provider", 1800)])
+@pytest.mark.parametrize(("profile", "negative_s"), [("fast", 8), ("provider", 1800)])
 def test_how_long_a_denial_is_kept_depends_on_the_profile(profile: str, negative_s: int) -> None:
     assert resolver(under(profile, VPE + CUSTOM), "cr.app").negative_s == negative_s
 
@@ -272,7 +272,7 @@ def test_a_slow_kernel_gives_resolvers_more_time() -> None:
     plan = compile_plan("x", network_of(VPE + CUSTOM), time_scale=3)
     [program] = [each.program for each in plan.objects if isinstance(each, Process) and each.namespace == "cr.app"]
     assert isinstance(program, Resolver)
-    assert (program.attempt_ms, program.patience_ms, program.negative_s, program.positive_s) == (900, 4500, 9, 15)
+    assert (program.attempt_ms, program.patience_ms, program.negative_s, program.positive_s) == (900, 4500, 24, 15)
 
 
 def test_a_resolver_in_words_tells_all_that_decides_its_answers() -> None:
@@ -280,6 +280,6 @@ def test_a_resolver_in_words_tells_all_that_decides_its_answers() -> None:
     assert words == (
         "answers DNS at 10.240.0.5, zones none; copies branch.example.com from 192.168.5.2; "
         "asks 192.168.5.2 or 192.168.5.3 for onprem.example.com; asks 161.26.0.7 or 161.26.0.8 for all else; "
-        "waits 300 ms for each, 1500 ms for all; keeps answers 5 s at most, denials 3 s"
+        "waits 300 ms for each, 1500 ms for all; keeps answers 5 s at most, denials 8 s"
     )
     assert resolver_words(resolver(network_of(VPE), "pdns")).endswith("is silent to others")
