@@ -156,7 +156,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim, ready to be proved."""
+    """One claim, ready to be proved. `edit`: how the lab differs for it, in words."""
 
     id: str
     about: str
@@ -169,6 +169,7 @@ class Check:
     control: tuple[str, ...]
     timeout_ms: int
     taps: tuple[Tap, ...]
+    edit: str = ""
 
     @property
     def negative(self) -> bool:

@@ -29,6 +29,7 @@ from labctl.description.actions import (
 )
 from labctl.description.checks import CheckSpec
 from labctl.description.document import Document
+from labctl.description.edit import words
 from labctl.description.outcomes import (
     OUTCOMES,
     ExpectSpec,
@@ -92,6 +93,7 @@ class Resolver:
         return Check(
             id=spec.id,
             about=spec.about,
+            edit=words(spec.with_, self.document.reading.tree) if spec.with_ else "",
             node=spec.from_,
             action=_action(spec, places),
             expected=expected,

@@ -67,7 +67,7 @@ class DrillResolver:
             id=spec.id,
             about=spec.about,
             traffic=self._traffic(spec, parts, remade),
-            what=words(spec),
+            what=words(spec, self.document.reading.tree),
             felt=self._felt(spec.bounds),
             reach_ms=self._stretched(spec.bounds.reach),
             then=checks.then,

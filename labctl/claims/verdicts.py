@@ -29,7 +29,7 @@ class Verdict:
     """What became of one check: `expected` and `observed` in words, `reason` where it did not pass.
 
     `number` is the one that matters, with its unit ("171 ms", "9.4 Mbit/s", "mtu 1300"). `negative`: the check claims
-    that something does not work. `evidence` is the directory that holds the packets and tables behind it, "" for none.
+    that something does not work. `edit` says how the lab differed for it. `evidence` is the directory that holds the packets and tables behind it, "" for none.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Verdict:
     flows: tuple[Flow, ...] = ()
     negative: bool = False
     evidence: str = ""
+    edit: str = ""
 
 
 def judge(check: Check, reply: Reply) -> Verdict:
@@ -61,14 +62,22 @@ def judge(check: Check, reply: Reply) -> Verdict:
         number=number(check, reply),
         flows=reply.flows,
         negative=check.negative,
+        edit=check.edit,
     )
 
 
 def unproved(check: Check, reason: str) -> Verdict:
     """The verdict on a check whose evidence could not be gathered."""
-    expected = str(check)
     return Verdict(
-        check.id, check.about, "inconclusive", expected, "nothing", reason, check.control, negative=check.negative
+        id=check.id,
+        about=check.about,
+        verdict="inconclusive",
+        expected=str(check),
+        observed="nothing",
+        reason=reason,
+        control=check.control,
+        negative=check.negative,
+        edit=check.edit,
     )
 
 

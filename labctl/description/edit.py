@@ -14,7 +14,7 @@ from labctl.description.faults import Path
 from labctl.description.tree import At, Mapping, Node, Scalar, Sequence, Tree
 from labctl.description.types import Refused
 
-_SHORT = 48
+_SHORT = 120
 """Characters of a value that is told in words; of a longer one only the path is."""
 
 
@@ -37,9 +37,12 @@ def edited(tree: Tree, change: EditSpec, refusals: list[Refused] | None = None) 
     return replace(tree, root=root)
 
 
-def words(change: EditSpec) -> str:
-    """The edit for reports: `t1.weight: 0, + power.subnets.own2, - vra.static_routes`."""
-    told = [each for path, value in change.set.items() for each in _told(path, value)]
+def words(change: EditSpec, tree: Tree | None = None) -> str:
+    """The edit for reports: `t1.weight: 0, + power.subnets.own2, - vra.static_routes`; with the `tree` that it is made
+    in also what a single value was before: `t1.weight: 0 (was 100)`.
+    """
+    root = tree.root if tree else None
+    told = [each for path, value in change.set.items() for each in _told(path, value, _at(root, _parts(path)))]
     told += [f"+ {each}" for path, value in change.add.items() for each in _told(path, value)]
     return ", ".join([*told, *(f"- {path}" for path in change.remove)])
 
@@ -137,12 +140,13 @@ def _with(node: Mapping, key: str, child: Node, at: At) -> Mapping:
     return Mapping({**node.entries, key: child}, keys, node.at)
 
 
-def _told(path: str, value: Node) -> list[str]:
+def _told(path: str, value: Node, before: Node | None = None) -> list[str]:
     entries = value.entries if isinstance(value, Mapping) else {}
     if entries and all(isinstance(each, Mapping) for each in entries.values()):
         return [f"{path}.{key}" for key in entries]
     text = ", ".join(map(_flow, value.items)) if isinstance(value, Sequence) and value.items else _flow(value)
-    return [f"{path}: {text}" if len(text) <= _SHORT else path]
+    was = f" (was {before.text})" if isinstance(before, Scalar) and isinstance(value, Scalar) else ""
+    return [f"{path}: {text}{was}" if len(text) <= _SHORT else path]
 
 
 def _flow(node: Node) -> str:

@@ -44,6 +44,7 @@ def check_data(verdict: Verdict) -> dict[str, Any]:
         "about": verdict.about,
         "negative": verdict.negative,
         "control": list(verdict.control),
+        "edit": verdict.edit,
         "number": verdict.number,
         "elapsed_ms": round(verdict.elapsed_ms, 1),
         "evidence": verdict.evidence,

@@ -75,6 +75,7 @@ def _case(verdict: Verdict | StreamVerdict, classname: str) -> Element:
 def _lines(verdict: Verdict | StreamVerdict) -> list[str]:
     if isinstance(verdict, Verdict):
         facts = [
+            ("changed", verdict.edit),
             ("expected", verdict.expected),
             ("observed", verdict.observed),
             ("number", verdict.number),

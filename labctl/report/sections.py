@@ -85,6 +85,7 @@ def _check_facts(verdict: Verdict, context: Context, check: Check | None) -> Ele
     probed = f"from {check.node}: {probe(check.action)}" if check else ""
     return facts(
         (
+            ("lab changed for it", verdict.edit),
             ("probe", probed),
             ("expected", verdict.expected),
             ("observed", verdict.observed),

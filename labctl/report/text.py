@@ -63,6 +63,7 @@ def check_lines(verdict: Verdict, width: int = 0) -> Iterator[str]:
     if verdict.verdict != "pass":
         yield from _facts(
             (
+                ("changed", verdict.edit),
                 ("expected", verdict.expected),
                 ("observed", verdict.observed),
                 ("reason", verdict.reason),

@@ -176,7 +176,11 @@ def test_a_refusal_says_which_part_of_the_edit_it_is_about(text: str, path: tupl
         ("add: {byoip.carries.a: 192.168.51.0/24}", "+ byoip.carries.a: 192.168.51.0/24"),
         ("add: {power.subnets: {own2: {prefix: p}, own3: {prefix: q}}}", "+ power.subnets.own2, + power.subnets.own3"),
         (
-            "add: {power.subnets.own2: {prefix: 192.168.51.0/24, byoip: true, lpars: {lpar2: 192.168.51.10}}}",
+            "add: {power.subnets.own2: {prefix: 192.168.51.0/24, lpars: {lpar2: 192.168.51.10}}}",
+            "+ power.subnets.own2: {prefix: 192.168.51.0/24, lpars: {lpar2: 192.168.51.10}}",
+        ),
+        (
+            f"add: {{power.subnets.own2: {{prefix: 192.168.51.0/24, comment: {'long ' * 30}}}}}",
             "+ power.subnets.own2",
         ),
         ("remove: [vra.static_routes, t1]", "- vra.static_routes, - t1"),
@@ -185,6 +189,13 @@ def test_a_refusal_says_which_part_of_the_edit_it_is_about(text: str, path: tupl
 )
 def test_an_edit_is_told_in_words(text: str, told: str) -> None:
     assert words(change(text)) == told
+
+
+def test_an_edit_is_told_with_what_was_there_before() -> None:
+    before = tree()
+    [(path, was)] = [("t1.weight", before.text_at(("resources", "t1", "weight")))]
+    assert words(change(f"set: {{{path}: 55}}"), before) == f"{path}: 55 (was {was})"
+    assert words(change("set: {t1.nothing: 1}"), before) == "t1.nothing: 1"
 
 
 def test_without_resources_there_is_nothing_to_change() -> None:

@@ -184,7 +184,7 @@ def test_a_change_has_its_words_its_bounds_and_the_checks_that_it_is_given() -> 
     )
     resolver = resolver_of(tail, time_scale=2)
     change: Change = resolver.change(resolver.document.changes[0], Resolved(), resolver.plan)
-    assert change.what == "t1.weight: 0"
+    assert change.what == "t1.weight: 0 (was 100)"
     assert (change.reach_ms, change.felt.lost, change.then) == (2000, 3, ())
     assert change.changed.see[0].on == "isp2"
     assert {tap.name for tap in change.traffic.taps} == {"isp2"}
