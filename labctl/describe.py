@@ -57,7 +57,7 @@ class Described:
     drills: tuple[Drill, ...]
     changes: tuple[Change, ...]
     kinds: dict[str, str]
-    """The kind of each resource, as the registry calls it."""
+    """What each node is: its resource's kind, as the registry calls it, or what the resource calls this part of it."""
     stubs: dict[str, tuple[IPv4Address, ...]]
     """The DNS servers that the applications of a node ask, for each node that has any."""
     changed: dict[str, Plan]
@@ -134,7 +134,7 @@ class _Description:
             checks=Resolver(document, net, scale, nets).checks(),
             drills=streams.drills(beside),
             changes=tuple(streams.change(each, beside[each.id], edits[each.id].plan) for each in document.changes),
-            kinds={name: each.kind for name, each in document.resources.items()},
+            kinds=_kinds(document),
             stubs=_stubs(net),
             changed={word: each.plan for word, each in edits.items()},
         )
@@ -295,6 +295,11 @@ def _labs(usual: _Edited, other: _Edited) -> dict[str, _Edited]:
 def _resolved(claims: _Claims, usual: _Edited, other: _Edited, time_scale: int) -> Resolved:
     labs = _labs(usual, other)
     return Resolved(**{part: Resolver(each, labs[part].net, time_scale).checks() for part, each in claims.items()})
+
+
+def _kinds(document: Document) -> dict[str, str]:
+    parts = {name: uses[0] for name, uses in document.parts.names.items() if "node" in uses}
+    return {**parts, **{name: each.kind for name, each in document.resources.items()}}
 
 
 def _stubs(net: Network) -> dict[str, tuple[IPv4Address, ...]]:

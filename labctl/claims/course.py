@@ -32,6 +32,7 @@ class Stream:
     def __init__(self, report: StreamReport, rate: int, struck_ms: float, *, records: bool = False) -> None:
         self.sent = report.sent
         self.ways = report.ways
+        self.records = records
         self.interval_ms = 1000 / rate
         self._received = report.received
         self._first: dict[int, float] = {}

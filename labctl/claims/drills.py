@@ -52,9 +52,10 @@ def judge_drill(drill: Drill, report: StreamReport, time: Timeline, asides: Asid
     restored = time_to_restore(stream, time, drill.bounds, over=isinstance(drill.fault, Flap))
     word, reason = weigh_drill(drill, report, stream, parts, time, asides)
     events = [(time.injected_ms, drill.what), (time.repairing_ms, _ENDS.get(type(drill.fault), "repair"))]
+    events += _broken(report.tcp)
     if restored:
         origin = time.injected_ms if drill.bounds.after == "fault" else time.repairing_ms
-        events.append((origin + restored, "restored"))
+        events.append((origin + restored, "resumed" if report.records else "restored"))
     verdict = StreamVerdict(
         id=drill.id,
         about=drill.about,
@@ -89,9 +90,9 @@ def judge_change(
     stream = Stream(report, change.traffic.rate, time.began_ms, records=report.records)
     parts = dict(zip(CHANGE_PARTS, report.parts, strict=True))
     word, reason = weigh_change(change, report, stream, parts, time, reach_ms, asides)
-    events = [(time.began_ms, change.what), (time.undoing_ms, "undone")]
+    events = [(time.began_ms, change.what), (time.undoing_ms, "undone"), *_broken(report.tcp)]
     if reach_ms is not None:
-        events.append((time.began_ms + reach_ms, "reached"))
+        events.append((time.began_ms + reach_ms, "last check began"))
     verdict = StreamVerdict(
         id=change.id,
         about=change.about,
@@ -113,18 +114,25 @@ def judge_change(
     return _measured(verdict, stream, report.tcp)
 
 
+def _broken(tcp: TcpReport | None) -> list[tuple[float, str]]:
+    """When a connection of records was ended, and how."""
+    return [] if tcp is None or tcp.ended_ms is None else [(tcp.ended_ms, f"connection ended: {tcp.reason}")]
+
+
 def _measured(verdict: StreamVerdict, stream: Stream, tcp: TcpReport | None) -> StreamVerdict:
-    """`verdict` with the stream's numbers."""
+    """`verdict` with the stream's numbers. Records in a TCP connection are neither duplicated nor overtaken, and how
+    many were not delivered is no measure of time.
+    """
     return replace(
         verdict,
         sent=len(stream.sent),
         lost=len(stream.lost),
-        duplicated=stream.duplicated,
-        reordered=stream.reordered,
+        duplicated=None if stream.records else stream.duplicated,
+        reordered=None if stream.records else stream.reordered,
         longest_gap_ms=round(stream.longest_gap_ms, 1),
-        loss_derived_ms=round(stream.loss_derived_ms, 1),
+        loss_derived_ms=None if stream.records else round(stream.loss_derived_ms, 1),
         path_changes=path_changes(stream.ways) if stream.ways else None,
-        tcp=tcp,
+        tcp=replace(tcp, ended_ms=round(tcp.ended_ms - stream.sent[0], 1)) if tcp and tcp.ended_ms else tcp,
     )
 
 

@@ -47,13 +47,14 @@ class Asides:
 class StreamVerdict:
     """What became of a drill or of a live change; numbers are None where nothing was measured.
 
-    `what` is the fault or the edit in words; `stream` what carried the numbers. `restored_ms` counts from the event
+    `what` is the fault or the edit in words; `stream` what carried the numbers: of records in a TCP connection, `lost`
+    are those that were never acknowledged, and what cannot happen to them is None. `restored_ms` counts from the event
     that the bound counts from to the sending of the first packet of a stream that is whole again; `loss_derived_ms` is
-    the packets lost over the rate (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change `then`
-    was true. `way`: the nodes that the stream crossed, with the device by which it left each, for each part of the
-    time. `dropped`: how many packets a fault that drops a number of them did drop, not only of the stream. `spoiled`:
-    something other than the event kept it from proving anything; `attempts`: how often it was carried out before it was
-    not.
+    the packets lost over the rate (RFC 6412, loss-derived convergence time). `reach_ms`: how long after a change the
+    last check of `then` that passed was begun, which waits for those before it. `way`: the nodes that the stream
+    crossed, with the device by which it left each, for each part of the time. `dropped`: how many packets a fault that
+    drops a number of them did drop, not only of the stream. `spoiled`: something other than the event kept it from
+    proving anything; `attempts`: how often it was carried out before it was not.
     """
 
     id: str

@@ -20,8 +20,8 @@ _OWN = ("no_route", "too_big", "prohibited")
 _OF_NAMES = ("nxdomain", "nodata", "servfail")
 """Outcomes that only the lookup of a name can have."""
 
-_SHORT, _PRINTED = 60, 160
-"""Characters of a body that are told, and of what a program printed."""
+_SHORT, _PRINTED, _ANSWERS = 60, 160, 8
+"""Characters of a body that are told, and of what a program printed; answers that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Verdict:
     """What became of one check: `expected` and `observed` in words, `reason` where it did not pass.
 
     `number` is the one that matters, with its unit ("171 ms", "9.4 Mbit/s", "mtu 1300"). `negative`: the check claims
-    that something does not work. `edit` says how the lab differed for it. `evidence` is the directory that holds the packets and tables behind it, "" for none.
+    that something does not work. `edit` says how the lab differed for it. `evidence` is the directory that holds the
+    packets and tables behind it, "" for none. `began_ms`: of a check while something is broken or changed, when its
+    probe began, from the beginning of that.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Verdict:
     flows: tuple[Flow, ...] = ()
     negative: bool = False
     evidence: str = ""
+    began_ms: float | None = None
     edit: str = ""
 
 
@@ -103,9 +106,9 @@ def observed(reply: Reply) -> str:
     output = " ".join(reply.said.split())
     words = [
         f"filtered for {time(reply.elapsed_ms)}" if reply.outcome == "filtered" else str(reply.outcome),
-        f"answers {', '.join(reply.answers)}" if reply.answers else "",
+        f"answers {_several(reply.answers)}" if reply.answers else "",
         f"{reply.established} established" if reply.established else "",
-        f"not so {reply.rest}" if reply.rest else "",
+        reply.rest,
         reply.state,
         f"at {' after '.join(reversed(reply.tried))}" if reply.tried else "",
         "authoritative" if reply.authoritative else "",
@@ -115,6 +118,7 @@ def observed(reply: Reply) -> str:
         f"mss {reply.mss}" if reply.mss else "",
         f"mtu {reply.mtu}" if reply.mtu else "",
         f"by {reply.reporter}" if reply.reporter else "",
+        _unanswered(reply),
         f"status {reply.status}" if reply.status else "",
         f"body `{body}`" if body else "",
         f"printed `{_shortened(output, _PRINTED)}`" if output and not reply.state else output,
@@ -123,6 +127,19 @@ def observed(reply: Reply) -> str:
         f"{reply.answered} flows answered" if reply.answered else "",
     ]
     return ", ".join(word for word in words if word)
+
+
+def _several(answers: Sequence[str]) -> str:
+    """Answers, the first alone of many."""
+    return ", ".join(answers) if len(answers) <= _ANSWERS else f"{len(answers)} addresses, the first {answers[0]}"
+
+
+def _unanswered(reply: Reply) -> str:
+    """Whom the kernel that says that there is no route sought in vain."""
+    asked = [flow for flow in reply.flows if flow.proto == "arp" and reply.outcome == "no_route"]
+    there = {flow.src for flow in asked}
+    sought = dict.fromkeys(flow.dst for flow in asked if flow.src == reply.reporter and flow.dst not in there)
+    return f"nobody answered ARP for {', '.join(sought)}" if sought else ""
 
 
 def _shortened(text: str, most: int) -> str:

@@ -71,7 +71,8 @@ def weigh_drill(
     faults += _time_faults(bounds, time_to_restore(stream, time, bounds, over=isinstance(drill.fault, Flap)))
     failback = failback_lost(stream, time, bounds)
     if bounds.failback_lost is not None and failback > bounds.failback_lost:
-        faults.append(f"{failback} packets lost after the repair, bound {bounds.failback_lost}")
+        lost = "records not delivered" if stream.records else "packets lost"
+        faults.append(f"{failback} {lost} after the repair, bound {bounds.failback_lost}")
     faults += felt_faults(bounds.felt, stream, report.tcp)
     faults += _part_faults(drill.throughout, parts, ("before", drill.before), ("meanwhile", drill.meanwhile))
     faults += _part_faults(Part(), parts, ("after", drill.after))
@@ -122,7 +123,8 @@ def _doubt(stream: Stream, report: StreamReport, felt: Felt, since: float, until
     if not stream.runs(since, until):
         return "the stream did not run from before the event until the lab had recovered"
     if stream.early:
-        return f"{len(stream.early)} packets were {'held up' if report.records else 'lost'} before the event"
+        early = "records were held up" if report.records else "packets were lost"
+        return f"{len(stream.early)} {early} before the event"
     if is_spoiled(stream, since, until):
         still = stream.standstill_ms(since, until)
         return f"the sender stood still for {still:.0f} ms: what was lost meanwhile nobody knows"
@@ -145,11 +147,12 @@ def is_spoiled(stream: Stream, since: float, until: float) -> bool:
 
 def felt_faults(felt: Felt, stream: Stream, tcp: TcpReport | None) -> list[str]:
     """What users felt beyond the bounds."""
+    lost, gap = ("records not delivered", "ms of stall") if stream.records else ("packets lost", "ms without a packet")
     counted = (
-        (len(stream.lost), felt.lost, "packets lost"),
+        (len(stream.lost), felt.lost, lost),
         (stream.duplicated, felt.duplicated, "packets arrived twice"),
         (stream.reordered, felt.reordered, "packets were overtaken"),
-        (round(stream.longest_gap_ms), felt.gap_ms, "ms without a packet"),
+        (round(stream.longest_gap_ms), felt.gap_ms, gap),
         (path_changes(stream.ways), felt.path_changes, "changes of the path"),
     )
     faults = [f"{have} {what}, bound {bound}" for have, bound, what in counted if bound is not None and have > bound]

@@ -80,11 +80,14 @@ class HasSubnets(Protocol):
 
 @dataclass(slots=True)
 class Lab:
-    """The description while it becomes a model. `late`: refusals that need what every resource has claimed."""
+    """The description while it becomes a model. `late`: refusals that need what every resource has claimed; `ending`:
+    what is written into the model once every resource has joined.
+    """
 
     document: Document
     net: Network = field(default_factory=Network)
     late: list[Callable[[], None]] = field(default_factory=list)
+    ending: list[Callable[[], None]] = field(default_factory=list)
     _realms: dict[str, Realm] = field(default_factory=dict)
     _hosts: dict[tuple[str, IPv4Address], Path] = field(default_factory=dict)
     _numbers: dict[int, Path] = field(default_factory=dict)

@@ -33,6 +33,9 @@ class CloudService:
         "IBM Cloud Docs, VPC: About virtual private endpoint gateways",
         "IBM Cloud Docs, VPC: Endpoints available",
     )
+    none: ClassVar[dict[str, str]] = {
+        "address": "its private endpoint; a service that has only a public one can have no endpoint gateway"
+    }
     example: ClassVar[str] = """\
 bb: {kind: backbone, provider: ibm}
 kms:

@@ -113,10 +113,10 @@ vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
         Choice(tuple(QUOTAS)), "how many rules it may have, and secondary zones: 10, 50 or 100 of each", "essential"
     )
     allow: tuple[str, ...] = option(
-        ListOf(Choice(("loop", "default_elsewhere"))),
+        ListOf(Choice(("loop", "default_elsewhere", "rule_elsewhere"))),
         "mistakes that are meant to be seen: `loop`, a zone that goes round between this resolver and an upstream "
         "server; `default_elsewhere`, a default rule without the private DNS, which makes the VPC's private names "
-        "disappear",
+        "disappear; `rule_elsewhere`, another rule or a copy that takes one of them away from the private DNS",
         (),
     )
 

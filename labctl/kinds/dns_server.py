@@ -92,6 +92,8 @@ odns:
         return {me: ("dns_server", "node")}
 
     def refuse(self, me: str, lab: Lab) -> None:
+        from labctl.kinds.dns_loops import refuse_server_loops
+
         lab.claim_address((me, "address"), self.address, lab.subnet(self.site))
         for zone in self.forward.keys() & self.zones.keys():
             lab.fault((me, "forward", zone), "has this zone itself, and would never ask", value=zone)
@@ -99,6 +101,7 @@ odns:
             if self.address in servers:
                 path = (me, "forward", zone, servers.index(self.address))
                 lab.fault(path, "is its own address: it would ask itself", value=str(self.address))
+        refuse_server_loops(me, self, lab)
 
     def place(self, me: str, lab: Lab) -> None:
         subnet = lab.the_subnet(self.site)

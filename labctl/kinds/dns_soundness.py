@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
-from typing import TypeVar
 
 from labctl.description.faults import Path
 from labctl.kinds.base import Lab
 from labctl.kinds.custom_resolver import LOCATIONS, QUOTAS, CustomResolver
+from labctl.kinds.dns_loops import Rule, Servers, longest, refuse_resolver_loops
 from labctl.kinds.dns_server import DnsServer
-from labctl.kinds.leases import has_names
+from labctl.kinds.leases import has_names, private_names
 from labctl.kinds.private_dns import private_addresses
 from labctl.kinds.vpc import Vpc
 
-T = TypeVar("T")
-Servers = tuple[IPv4Address, ...]
+NO_RULE: Rule = ((), "", ())
 
 
 def refuse_resolver(me: str, resolver: CustomResolver, lab: Lab) -> None:
@@ -27,9 +25,10 @@ def refuse_resolver(me: str, resolver: CustomResolver, lab: Lab) -> None:
     for i, each in enumerate(resolver.secondary_zones):
         for j, address in enumerate(each.from_):
             _refuse_transfer((me, "secondary_zones", i, "from", j), each.zone, address, resolver, lab)
+    if "rule_elsewhere" not in resolver.allow:
+        _refuse_rules(me, resolver, lab)
     if "loop" not in resolver.allow:
-        for where, zone, servers in resolver.asked():
-            _refuse_loop((me, *where), zone, servers, resolver, lab)
+        refuse_resolver_loops(me, resolver, lab)
 
 
 def _refuse_places(me: str, resolver: CustomResolver, lab: Lab) -> None:
@@ -92,6 +91,18 @@ def _refuse_default(me: str, resolver: CustomResolver, lab: Lab) -> None:
     _refuse_own(path, resolver.default or (), resolver, lab)
 
 
+def _refuse_rules(me: str, resolver: CustomResolver, lab: Lab) -> None:
+    """A rule or a copy that takes a private name of the VPC away from the private DNS, just as a default rule can."""
+    vpc = lab.find(resolver.vpc, Vpc)
+    private = set(private_addresses(lab, vpc.on)) if vpc else set()
+    for name in private_names(lab, resolver.vpc) if private else ():
+        zones = ((zone, (where, zone, servers)) for where, zone, servers in resolver.asked())
+        where, zone, servers = longest(name, zones, NO_RULE)
+        if where and (where[0] != "rules" or not private & set(servers)):
+            rule = f"takes {name}, a private name of {resolver.vpc}, away from the private DNS"
+            lab.fault((me, *where, "zone"), rule, "`allow: [rule_elsewhere]` if that is to be seen", value=zone)
+
+
 def _refuse_transfer(path: Path, zone: str, address: IPv4Address, resolver: CustomResolver, lab: Lab) -> None:
     """A secondary zone whose server, where that is in the lab, does not have the zone or does not give it."""
     found = next(((name, each) for name, each in lab.all(DnsServer) if each.address == address), None)
@@ -105,52 +116,3 @@ def _refuse_transfer(path: Path, zone: str, address: IPv4Address, resolver: Cust
     if missing:
         rule = f"{name} does not allow its transfer to the location {missing[0]}"
         lab.fault(path, rule, f"every location must be in `transfer_to` of {name}", value=str(address))
-
-
-def _refuse_loop(path: Path, zone: str, servers: Servers, resolver: CustomResolver, lab: Lab) -> None:
-    own = {each.address for each in resolver.locations}
-    way = _way(zone, servers, own, lab)
-    if len(way) > 1:  # a server that is its own location is told already
-        rule = f"goes round in a circle: {' -> '.join(map(str, way))} leads back to this resolver"
-        lab.fault((*path, "zone"), rule, "`allow: [loop]` if that is to be seen", value=zone)
-
-
-def _way(zone: str, servers: Servers, home: set[IPv4Address], lab: Lab) -> list[IPv4Address]:
-    """The servers that a question for `zone` passes until it is back at one of `home`; none if it never is."""
-    before: dict[IPv4Address, IPv4Address | None] = dict.fromkeys(servers)
-    waiting = list(servers)
-    while waiting:
-        at = waiting.pop(0)
-        if at in home:
-            return list(reversed([at, *_back(at, before)]))
-        for each in _asked_by(at, zone, lab):
-            if each not in before:
-                before[each] = at
-                waiting.append(each)
-    return []
-
-
-def _back(at: IPv4Address, before: Mapping[IPv4Address, IPv4Address | None]) -> Iterator[IPv4Address]:
-    while (came := before[at]) is not None:
-        yield came
-        at = came
-
-
-def _asked_by(address: IPv4Address, zone: str, lab: Lab) -> Servers:
-    """Whom the server at `address` asks about `zone`; nobody if it knows it itself, or is not of the lab."""
-    for _, server in lab.all(DnsServer):
-        if server.address == address:
-            own = [(each, ()) for each in server.zones]
-            return _longest(zone, [*own, *server.forward.items()], ())
-    for _, resolver in lab.all(CustomResolver):
-        if any(each.address == address for each in resolver.locations):
-            rules = [(each.zone, each.to) for each in resolver.rules]
-            copies = [(each.zone, ()) for each in resolver.secondary_zones]
-            return _longest(zone, [*copies, *rules], resolver.upstream(lab))
-    return ()
-
-
-def _longest(name: str, zones: Iterable[tuple[str, T]], otherwise: T) -> T:
-    """What belongs to the longest zone that contains `name`."""
-    fitting = [(zone, value) for zone, value in zones if f".{name}".endswith(f".{zone}")]
-    return max(fitting, key=lambda each: len(each[0]), default=("", otherwise))[1]

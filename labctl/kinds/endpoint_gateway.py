@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Literal
 
-from labctl.description.faults import did_you_mean
+from labctl.description.faults import Path, did_you_mean
 from labctl.description.record import option
 from labctl.description.types import Choice, ListOf, MapOf, Ref
 from labctl.description.words import ADDRESS, BOOLEAN, NAME
@@ -62,9 +62,10 @@ class EndpointGateway:
         "called, and one leg lives without the others. A TCP connection to a reserved address, at whatever port, goes "
         "on to the service at that port (DNAT), which sees the reserved address as its client (SNAT); so does UDP, if "
         "the service has any, from the VPC's own subnets, but not from outside the VPC. INPUT and FORWARD drop "
-        "everything else, so a ping gets no answer. An address that is unbound takes its connections with it. Each "
-        "private_dns on the backbone gets a zone named as the service, seen by this VPC alone, with an A record of 60 "
-        "s for each bound address; without any the answer is empty (nodata). No record goes because a leg or the "
+        "everything else, so a ping gets no answer. Without a security_group all that is translated passes, where the "
+        "provider would give it the VPC's default group. An address that is unbound takes its connections with it. "
+        "Each private_dns on the backbone gets a zone named as the service, seen by this VPC alone, with an A record "
+        "of 60 s for each bound address; without any the answer is empty (nodata). No record goes because a leg or the "
         "service is down."
     )
     cites: ClassVar[tuple[str, ...]] = (
@@ -117,8 +118,13 @@ vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
         bound = (zone for zone, address in self.ips.items() if address != PENDING)
         return {me: ("endpoint_gateway", "node"), **{f"{me}.{zone}": ("side", "link") for zone in bound}}
 
+    def reserved(self) -> tuple[IPv4Address, ...]:
+        """Every address that is set aside for it, whether bound or not."""
+        return (*(each for each in self.ips.values() if each != PENDING), *self.unbound)
+
     def refuse(self, me: str, lab: Lab) -> None:
         self._refuse_twin(me, lab)
+        self._refuse_name(me, lab)
         vpc, service = lab.find(self.vpc, Vpc), lab.find(self.target, CloudService)
         if vpc and service and vpc.on != service.on:
             rule = f"is on the backbone {service.on}, and the VPC {self.vpc} is not"
@@ -134,6 +140,14 @@ vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
                 return
             if (other.vpc, other.target) == (self.vpc, self.target):
                 lab.fault((me, "target"), f"{self.vpc} has an endpoint gateway for this service already: {name}")
+
+    def _refuse_name(self, me: str, lab: Lab) -> None:
+        """The VPC would see two zones of one name, and use one of them."""
+        service = lab.find(self.target, CloudService)
+        other = _other_zone(me, self, service, lab) if service else None
+        if service and other:
+            rule = f"its name {service.fqdn} is already a zone that {self.vpc} sees, that of {other[0]}"
+            lab.fault((me, "target"), rule, "one of them would never be asked", other=other)
 
     def _refuse_address(self, me: str, lab: Lab, zone: str, address: IPv4Address) -> None:
         subnets = self._subnets(lab, zone)
@@ -247,3 +261,18 @@ vsi1: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
         # Whatever is not translated ends here unanswered: ping, UDP from elsewhere, and routing through the gateway.
         lab.net.otherwise(me, "FORWARD", "DROP")
         lab.net.otherwise(me, "INPUT", "DROP")
+
+
+def _other_zone(me: str, gateway: EndpointGateway, service: CloudService, lab: Lab) -> Path | None:
+    """Where else it is written that the VPC of a gateway has a zone of the service's name."""
+    for name, dns in lab.all(PrivateDns):
+        zone = dns.zones.get(service.fqdn)
+        if zone and dns.on == service.on and gateway.vpc in zone.permitted:
+            return name, "zones", service.fqdn
+    for name, other in lab.all(EndpointGateway):
+        if name == me:
+            return None
+        named = lab.find(other.target, CloudService)
+        if named and other.vpc == gateway.vpc and other.target != gateway.target and named.fqdn == service.fqdn:
+            return name, "target"
+    return None

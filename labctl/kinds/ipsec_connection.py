@@ -300,6 +300,6 @@ def _publish(lab: Lab, node: str, beyond: tuple[IPv4Network, ...]) -> None:
     gateway = lab.find(node, VpnGateway)
     vpc = lab.owner(gateway.subnet) if gateway else ""
     for prefix in beyond if gateway and lab.find(vpc, Vpc) else ():
-        known = any(path.node == vpc and path.to == prefix for path in lab.net.paths)
+        known = any((path.node, path.to, path.table) == (vpc, prefix, 0) for path in lab.net.paths)
         if gateway and not known:
             lab.net.route(vpc, prefix, via=gateway.private)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from labctl.kinds.base import Lab
+from labctl.kinds.cloud_service import CloudService
 from labctl.kinds.custom_resolver import CustomResolver
 from labctl.kinds.endpoint_gateway import EndpointGateway
 from labctl.kinds.private_dns import PrivateDns, private_addresses
@@ -32,9 +33,16 @@ def offered_before(lab: Lab, vpc: str) -> tuple[IPv4Address, ...]:
 
 def has_names(lab: Lab, vpc: str) -> bool:
     """Whether a VPC has a private name."""
-    zones = [zone for _, dns in lab.all(PrivateDns) for zone in dns.zones.values()]
     gateways = (gateway.vpc for _, gateway in lab.all(EndpointGateway))
-    return vpc in gateways or any(vpc in zone.permitted for zone in zones)
+    return vpc in gateways or bool(private_names(lab, vpc))
+
+
+def private_names(lab: Lab, vpc: str) -> tuple[str, ...]:
+    """The private names of a VPC: of the services behind its endpoint gateways, and of zones that permit it."""
+    gateways = [gateway.target for _, gateway in lab.all(EndpointGateway) if gateway.vpc == vpc]
+    services = [service.fqdn for target in gateways if (service := lab.find(target, CloudService))]
+    zones = [(name, zone) for _, dns in lab.all(PrivateDns) for name, zone in dns.zones.items()]
+    return tuple(dict.fromkeys((*services, *(name for name, zone in zones if vpc in zone.permitted))))
 
 
 def _private(lab: Lab, vpc: str) -> tuple[IPv4Address, ...]:

@@ -174,12 +174,12 @@ to-overlay: {kind: route, vpc: vpc1, zone: z1, to: 192.168.4.0/22, via: 192.168.
         return {
             me: ("nsx",),
             **{f"{me}.{name}": ("segment", "link") for name in (*self.segments, nsx_fabric.TRANSIT)},
-            **dict.fromkeys(self.hosts, ("transport_node", "node")),
+            **dict.fromkeys(self.hosts, ("esxi_host", "node")),
             **{f"{name}.tep": ("side", "link") for name in (*self.hosts, *self.tier1s, *self.tier0.edges)},
             **{f"{edge}.{side}": ("side", "link") for edge in self.tier0.edges for side, _ in nsx_fabric.sides(self)},
-            **dict.fromkeys(self.tier1s, ("tier1", "node")),
-            **dict.fromkeys(self.tier0.edges, ("edge", "node")),
-            **dict.fromkeys(vms, ("vm", "node")),
+            **dict.fromkeys(self.tier1s, ("tier_1_gateway", "node")),
+            **dict.fromkeys(self.tier0.edges, ("tier_0_edge", "node")),
+            **dict.fromkeys(vms, ("virtual_machine", "node")),
         }
 
     def refuse(self, me: str, lab: Lab) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Kinds import these two late, since they import kinds; once the registry is there, nothing more is read from files.
+# Kinds import these late, since they import kinds; once the registry is there, nothing more is read from files.
+from labctl.kinds import dns_loops as dns_loops
 from labctl.kinds import dns_soundness as dns_soundness
 from labctl.kinds import leases as leases
 from labctl.kinds.backbone import Backbone

@@ -43,6 +43,8 @@ def resolve(document: Document) -> Network:
     for me in order:
         resources[me].join(me, lab)
     _refuse_clashes(lab)
+    for write in lab.ending:
+        write()
     return lab.net
 
 

@@ -23,21 +23,22 @@ USUAL = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route of a VPC: packets to a prefix go to a next hop in one of its subnets. With `zone` it serves the clients
-    of that zone alone, and the next hop must be in it.
+    """A route of a VPC: packets to a prefix go to a next hop in one of its subnets. It serves the clients of one zone,
+    and the next hop must be in that.
     """
 
     kind: ClassVar[str] = "route"
     group: ClassVar[str] = "In a cloud"
     becomes: ClassVar[str] = (
         "A route of the VPC's router. With `zone` it lies in a table of its own, which what comes in from a subnet of "
-        "that zone asks first, and what the router itself sends too; the VPC's subnets and the provider's services are "
-        "in that table as well, so that a wider route does not hide them. Of routes to one prefix that with the lowest "
-        "priority counts (its metric); routes of equal rank, which the provider would share the load between, are "
-        "refused."
+        "that zone asks first, and what the router itself sends too; the VPC's subnets, the provider's services, and "
+        "what else the router knows more specifically (by a direct_link, a VPN) are in that table as well, so that a "
+        "wider route does not hide them. Of routes to one prefix that with the lowest priority counts (its metric); "
+        "routes of equal rank, which the provider would share the load between, are refused."
     )
     cites: ClassVar[tuple[str, ...]] = (
         "IBM Cloud Docs, VPC: About routing tables and routes",
+        "IBM Cloud Docs, VPC: Creating a route",
         "IBM Cloud Docs, VPC: Determining route preference",
     )
     example: ClassVar[str] = """\
@@ -49,7 +50,9 @@ to-lan: {kind: route, vpc: vpc1, zone: z1, to: 192.168.4.0/22, via: 10.240.0.4}
     vpc: str = option(Ref(("vpc",)), "the VPC")
     to: IPv4Network = option(PREFIX, "the destination; nothing inside a subnet of the VPC, which is always nearer")
     via: IPv4Address = option(ADDRESS, "the next hop: an address that somebody has in a subnet of the VPC")
-    zone: str = option(NAME, "the zone whose clients it serves, in which the next hop is; not given: all clients", "")
+    zone: str = option(
+        NAME, "the zone whose clients it serves, in which the next hop is; a VPC of one zone needs none", ""
+    )
     priority: int = option(
         integer(0, LOWEST), "of routes to the same destination the one with the lowest number counts", USUAL
     )
@@ -95,6 +98,9 @@ to-lan: {kind: route, vpc: vpc1, zone: z1, to: 192.168.4.0/22, via: 10.240.0.4}
         elif self.zone in vpc.zones() and there != self.zone:
             rule = f"is in zone {there}: the next hop of a route for {self.zone} must be in that zone"
             lab.fault((me, "via"), rule, other=(me, "zone"))
+        elif not self.zone and len(vpc.zones()) > 1:
+            rule = f"is in zone {there}: the route serves that zone alone, and {self.vpc} has others"
+            lab.fault((me, "via"), rule, f"say `zone: {there}`")
         else:
             lab.late.append(partial(self._refuse_nobody, me, lab, segment))
 

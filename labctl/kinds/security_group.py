@@ -34,7 +34,8 @@ class SecurityGroup:
         "that are there already pass (conntrack), then each rule accepts, and the policy drops, in silence. A packet "
         "that may not go out does not leave the target. Those of an endpoint_gateway are in its FORWARD, for what is "
         "translated; rules for outbound mean nothing there, as it calls nobody in the VPC. A rule that is added or "
-        "removed counts for new connections: those that are there go on."
+        "removed counts for new connections: those that are there go on. What has no group lets everything pass, where "
+        "the provider would give it the VPC's default group."
     )
     cites: ClassVar[tuple[str, ...]] = (
         "IBM Cloud Docs, VPC: About security groups",

@@ -61,7 +61,7 @@ shared: {kind: shared_dns, on: bb, addresses: [161.26.0.10, 161.26.0.11], zones:
     def refuse(self, me: str, lab: Lab) -> None:
         for i, address in enumerate(self.addresses):
             lab.claim_prefix((me, "addresses", i), host_prefix(address), f"services of {self.on}")
-        reserved = {address: name for name, gateway in lab.all(EndpointGateway) for address in gateway.ips.values()}
+        reserved = {each: name for name, gateway in lab.all(EndpointGateway) for each in gateway.reserved()}
         for zone, hosts in self.zones.items():
             for host, address in hosts.items():
                 if address in reserved:

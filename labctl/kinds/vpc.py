@@ -6,7 +6,9 @@ nothing in a VPC reaches the Internet until something is added that does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import ClassVar
 
@@ -15,7 +17,7 @@ from labctl.description.types import MapOf, Ref
 from labctl.description.words import NAME, PREFIX
 from labctl.kinds.backbone import Backbone
 from labctl.kinds.base import Lab, Subnet
-from labctl.model.network import device_name
+from labctl.model.network import Network, Path, device_name
 
 FIRST_TABLE = 100
 """The number of the routing table for the first zone with routes of its own."""
@@ -102,7 +104,8 @@ vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]
 
     def table(self, me: str, lab: Lab, zone: str) -> int:
         """The routing table for what comes from a zone, begun when it is first asked for: with what is always nearer
-        than a route, the VPC's subnets and the provider's services. Everything is placed already.
+        than a route, the VPC's subnets and the provider's services. Everything is placed already; what the main table
+        has that is more specific than the zone's routes follows when everything is joined.
         """
         number = FIRST_TABLE + self.zones().index(zone)
         if any((each.node, each.table) == (me, number) for each in lab.net.choices):
@@ -116,6 +119,7 @@ vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]
         services = lab.get(self.on, Backbone).services() if self.on else ()
         for path in [each for each in lab.net.paths if each.node == me and not each.table and each.to in services]:
             lab.net.route(me, path.to, via=path.via, table=number)
+        lab.ending.append(partial(_uncover, lab.net, me, number))
         return number
 
     def resolvers(self, lab: Lab) -> tuple[IPv4Address, ...]:
@@ -123,3 +127,30 @@ vsi2: {kind: instance, subnet: vpc1.db, address: 10.240.64.4, serves: [tcp/5432]
         from labctl.kinds.leases import offered
 
         return offered(lab, next(name for name, each in lab.all(Vpc) if each is self))
+
+
+def _uncover(net: Network, me: str, number: int) -> None:
+    """Let a zone's table hide nothing that the main one knows more specifically: whatever the zone, of the routes to an
+    address the most specific is used ("Creating a route"). The router's own links come first of all routes, because
+    the kernel looks for next hops by these tables too.
+    """
+    there = {each.to for each in net.paths if (each.node, each.table) == (me, number)}
+    main = [each for each in net.paths if each.node == me and not each.table]
+    links, routes = ([each for each in group if _hidden(each.to, there)] for group in (_links(net, me), main))
+    net.paths[:0] = [replace(each, table=number) for each in links]
+    net.paths += [replace(each, table=number) for each in routes]
+
+
+def _hidden(prefix: IPv4Network, there: set[IPv4Network]) -> bool:
+    return prefix not in there and any(prefix.subnet_of(each) for each in there)
+
+
+def _links(net: Network, me: str) -> Iterator[Path]:
+    """The routes that come with the addresses of the router's devices."""
+    for plug in net.plugs:
+        if plug.node == me:
+            yield Path(me, plug.address.network, device=plug.device)
+    for wire in net.wires:
+        ends = ((wire.a, wire.a_device, wire.a_address), (wire.b, wire.b_device, wire.b_address))
+        for device, address in ((device, address) for node, device, address in ends if node == me):
+            yield Path(me, address.network, device=device)

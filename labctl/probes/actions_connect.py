@@ -158,8 +158,8 @@ def _judge(attempt: Attempt, held: Sequence[_Held]) -> Reply:
     greeted = [each.by for each in held if each.by]
     ends = [each.why() for each in held if not each.by]
     failures = {end: _failure(attempt, end) for end in set(ends)}
-    counts = Counter(f"{failures[end].outcome} ({failures[end].reason})" for end in ends)
-    rest = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+    counts = Counter(_fate(failures[end]) for end in ends)
+    rest = ", ".join(f"{number} of {len(held)} {what}" for what, number in sorted(counts.items()))
     if any(each.outcome == "error" for each in failures.values()):
         return attempt.reply("error", rest)
     if greeted:
@@ -175,6 +175,17 @@ def _judge(attempt: Attempt, held: Sequence[_Held]) -> Reply:
     if len({each.outcome for each in failures.values()}) == 1:
         return replace(next(iter(failures.values())), reason=f"none of {len(held)} connections: {rest}")
     return attempt.reply("corrupt", f"none of {len(held)} connections: {rest}")
+
+
+def _fate(failure: Reply) -> str:
+    """What became of a connection, after its number."""
+    match failure.outcome:
+        case "filtered":
+            return "got no answer"
+        case "refused":
+            return f"refused ({failure.reason})"
+        case outcome:
+            return f"{outcome} ({failure.reason})"
 
 
 def _failure(attempt: Attempt, end: End | None) -> Reply:

@@ -45,8 +45,8 @@ def dns(attempt: Attempt, action: Dns) -> Reply:
     return _by_tcp(attempt, action, query) if cut else reply
 
 
-def answers_at_all(attempt: Attempt, server: IPv4Address) -> bool:
-    """Whether `server` answers a question in any way; it is asked again every second."""
+def sign_of_life(attempt: Attempt, server: IPv4Address) -> Outcome:
+    """What becomes of a question to `server`, "ok" for an answer of any kind; it is asked again every second."""
     query = DNSRecord(
         DNSHeader(id=random.randrange(65536), rd=1), questions=[DNSQuestion("localhost", QTYPE.A, CLASS.IN)]
     )
@@ -54,7 +54,7 @@ def answers_at_all(attempt: Attempt, server: IPv4Address) -> bool:
     def judge(data: bytes) -> Reply | None:
         return attempt.reply("ok", "an answer") if _parsed(data, query) else None
 
-    return exchange(attempt, (server, _DNS_PORT), query.pack(), judge, again=True).outcome == "ok"
+    return exchange(attempt, (server, _DNS_PORT), query.pack(), judge, again=True).outcome
 
 
 def _by_tcp(attempt: Attempt, action: Dns, query: Any) -> Reply:

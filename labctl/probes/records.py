@@ -54,6 +54,7 @@ class Records:
         self._bytes = bytearray()
         self._given = 0
         self._fault = ""
+        self._ended_ms: float | None = None
         self._said = b""
         self.server = _greeted(self._socket)
         self._socket.setblocking(False)
@@ -88,7 +89,7 @@ class Records:
         elif not reason and came is not None and not came[1]:
             reason = "other bytes came out than were sent"
         arrived = came[0] if came else len(self.received) * (NUMBER.size + len(self._fill))
-        return TcpReport(len(self._bytes), arrived, not reason, self._stall_ms(), reason)
+        return TcpReport(len(self._bytes), arrived, not reason, self._stall_ms(), reason, self._ended_ms)
 
     @property
     def fault(self) -> str:
@@ -123,6 +124,7 @@ class Records:
             self._fault = "" if self._given == len(self._bytes) and self._said else "the server ended the connection"
         except OSError as error:
             self._fault = os.strerror(error.errno or 0)
+        self._ended_ms = time.monotonic() * 1000 if self._fault else None
 
     def _give(self) -> None:
         if self._given < len(self._bytes):

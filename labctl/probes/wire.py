@@ -201,13 +201,18 @@ class StopStream:
 
 @dataclass(frozen=True, slots=True)
 class TcpReport:
-    """The TCP stream: bytes given to the socket and bytes that came out, `intact`: equal digests and a clean end."""
+    """The TCP stream: bytes given to the socket and bytes that came out, `intact`: equal digests and a clean end.
+
+    `ended_ms`: when the sender's kernel or the server ended a connection of records, None where neither did. The
+    verdict on a stream counts it from its first record.
+    """
 
     sent: int
     received: int
     intact: bool
     longest_stall_ms: float
     reason: str = ""
+    ended_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from labctl.claims.drills import change_not_run, judge_change, not_begun
 from labctl.claims.expectations import Change, Check
@@ -32,7 +33,7 @@ def change(bench: Bench, change: Change, proved: Sequence[Verdict]) -> StreamVer
         with bench.changed(change.id):
             applied = now_ms()
             # Late is not never: what comes true within twice its bound is told with its time.
-            found = [reach(bench, each, began + 2 * (change.reach_ms or 0)) for each in change.then]
+            then = meanwhile(bench, change.then, began, began + 2 * (change.reach_ms or 0))
             bench.wait(SETTLE_MS)
             undoing = now_ms()
         trouble = bench.recovery()
@@ -40,8 +41,8 @@ def change(bench: Bench, change: Change, proved: Sequence[Verdict]) -> StreamVer
         afterwards = [reach(bench, each, ending)[0] for each in change.afterwards]
         timeline = Changeline(began, applied, undoing, now_ms() + GRACE_MS * bench.scale, trouble)
         report = bench.stop_stream(timeline.marks())
-    asides = settled(proved, first, [verdict for verdict, _ in found], afterwards)
-    reached = max((at - began for _, at in found), default=None)
+    asides = settled(proved, first, then, afterwards)
+    reached = max((each.began_ms for each in then if each.began_ms is not None), default=None)
     return judge_change(change, report, timeline, reached, asides)
 
 
@@ -52,6 +53,12 @@ def before(bench: Bench, checks: Sequence[Check], proved: Sequence[Verdict]) -> 
     ending = now_ms() + FORGET_MS * bench.scale
     found = [reach(bench, each, ending)[0] for each in checks]
     return settle((*proved, *found))[len(proved) :]
+
+
+def meanwhile(bench: Bench, checks: Sequence[Check], event: float, until: float) -> list[Verdict]:
+    """The verdicts on checks that come true after the `event`, one after the other, each with when its probe began."""
+    found = (reach(bench, each, until) for each in checks)
+    return [replace(verdict, began_ms=at - event) for verdict, at in found]
 
 
 def settled(

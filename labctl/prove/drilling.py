@@ -10,7 +10,7 @@ from labctl.claims.results import StreamVerdict
 from labctl.claims.timelines import Timeline
 from labctl.claims.verdicts import Verdict
 from labctl.prove.bench import GRACE_MS, SETTLE_MS, Bench, now_ms
-from labctl.prove.changing import before, reach, settled
+from labctl.prove.changing import before, meanwhile, reach, settled
 
 
 def drill(bench: Bench, drill: Drill, proved: Sequence[Verdict]) -> StreamVerdict:
@@ -37,7 +37,7 @@ def _break_and_repair(bench: Bench, drill: Drill, then: list[Verdict], afterward
     try:
         broken = bench.breaker.inject(drill.fault)
         ending = now_ms() + drill.hold_ms
-        then += [reach(bench, each, ending)[0] for each in drill.then]
+        then += meanwhile(bench, drill.then, broken.before_ms, ending)
         bench.hold(max(0.0, ending - now_ms()))
     finally:
         repaired = bench.breaker.repair(drill.fault)

@@ -10,6 +10,9 @@ from labctl.claims.expectations import Change, Drill, Felt
 from labctl.claims.results import Course
 from labctl.report.words import counted, milliseconds
 
+_LOST = {"udp": ("packet", "lost"), "tcp": ("record", "not delivered")}
+"""What a stream is made of, and what becomes of that which never arrives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -28,7 +31,7 @@ def windows(claim: Drill | Change, course: Course) -> list[Window]:
     if isinstance(claim, Change):
         if claim.reach_ms is None or not course.events:
             return []
-        start = course.events[0].at_ms
+        start = next((each.at_ms for each in course.events if each.what == claim.what), course.events[0].at_ms)
         words = f"true within {milliseconds(claim.reach_ms)} of the change"
         return [Window(start, start + claim.reach_ms, "allowed", words)]
     event = claim.what if claim.bounds.after == "fault" else "repair"
@@ -53,26 +56,29 @@ def bounds_in_words(claim: Drill | Change) -> list[str]:
     """Every bound of the claim."""
     if isinstance(claim, Change):
         found = [] if claim.reach_ms is None else [f"true within {milliseconds(claim.reach_ms)} of the change"]
-        return [*found, *_felt(claim.felt)]
+        return [*found, *_felt(claim.felt, claim.traffic.proto)]
     bounds = claim.bounds
     found = []
     if bounds.restore_ms is not None:
         found.append(f"whole again within {milliseconds(bounds.restore_ms)} of the {bounds.after}")
     if bounds.not_before_ms is not None:
         found.append(f"and not before {milliseconds(bounds.not_before_ms)}")
+    noun, lost = _LOST[claim.traffic.proto]
     if bounds.failback_lost is not None:
-        found.append(f"at most {counted(bounds.failback_lost, 'packet')} lost after the repair")
-    return [*found, *_felt(bounds.felt)]
+        found.append(f"at most {counted(bounds.failback_lost, noun)} {lost} after the repair")
+    return [*found, *_felt(bounds.felt, claim.traffic.proto)]
 
 
-def _felt(felt: Felt) -> Iterator[str]:
+def _felt(felt: Felt, proto: Literal["udp", "tcp"]) -> Iterator[str]:
+    records = proto == "tcp"
     limits = (
-        (felt.lost, "packet", "lost"),
+        (felt.lost, *_LOST[proto]),
         (felt.duplicated, "packet", "twice"),
         (felt.reordered, "packet", "reordered"),
         (felt.path_changes, "change", "of the path"),
     )
     yield from (f"at most {counted(most, noun)} {what}" for most, noun, what in limits if most is not None)
     if felt.gap_ms is not None:
-        yield f"no gap longer than {milliseconds(felt.gap_ms)}"
-    yield "TCP survives" if felt.tcp_survives else "TCP may break"
+        yield f"no {'stall' if records else 'gap'} longer than {milliseconds(felt.gap_ms)}"
+    what = "the connection" if records else "TCP"
+    yield f"{what} survives" if felt.tcp_survives else f"{what} may break"

@@ -29,7 +29,9 @@ def short_way(course: Course, places: tuple[str, ...]) -> str:
 
 
 def outages(course: Course, rate: int) -> list[Outage]:
-    """The times between two arrivals that are no part of the stream's beat: packets were lost, or held up for long."""
+    """The times between two arrivals that are no part of the stream's beat: packets were lost, or held up for long.
+    Where the last packets were lost, the time until the last was sent is one too.
+    """
     beat = 1000 / rate if rate else 0.0
     arrived = sorted((at, i) for i, at in enumerate(course.arrived_ms) if at is not None)
     found = []
@@ -38,6 +40,8 @@ def outages(course: Course, rate: int) -> list[Outage]:
         length = there - here - sum(max(0.0, later - sooner - 2 * beat) for sooner, later in steps)
         if length > (1.5 if other - one > 1 else LATE) * beat:
             found.append((here, there, length))
+    if arrived and len(course.sent_ms) - 1 - arrived[-1][1] > 1:
+        found.append((arrived[-1][0], course.sent_ms[-1], course.sent_ms[-1] - arrived[-1][0]))
     return found
 
 

@@ -47,6 +47,7 @@ def check_data(verdict: Verdict) -> dict[str, Any]:
         "edit": verdict.edit,
         "number": verdict.number,
         "elapsed_ms": round(verdict.elapsed_ms, 1),
+        "began_ms": _rounded(verdict.began_ms),
         "evidence": verdict.evidence,
         "flows": [flow_data(flow) for flow in sorted(verdict.flows, key=lambda flow: flow.first_ms)],
     }
@@ -106,6 +107,7 @@ def _tcp_data(report: TcpReport) -> dict[str, Any]:
         "intact": report.intact,
         "longest_stall_ms": round(report.longest_stall_ms, 1),
         "reason": report.reason,
+        "ended_ms": _rounded(report.ended_ms),
     }
 
 

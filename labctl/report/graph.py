@@ -67,8 +67,10 @@ def graph_of(net: Network, kinds: Mapping[str, str], root: str) -> Graph:
         )
     shared: list[Segment | Overlay] = [*net.segments.values(), *net.overlays.values()]
     for segment in shared:
-        prefixes = tuple(dict.fromkeys(str(each) for each in _prefixes(net, segment.name)))
-        graph.parts[segment.name] = Part(segment.name, "segment", segment.name, "", prefixes)
+        lines = dict.fromkeys(str(each) for each in _prefixes(net, segment.name))
+        lines |= {f"VNI {segment.vni}": None} if isinstance(segment, Overlay) else {}
+        kind = "overlay" if isinstance(segment, Overlay) else ""
+        graph.parts[segment.name] = Part(segment.name, "segment", segment.name, kind, tuple(lines))
     _plug(graph, net)
     _wire(graph, net)
     first = root if root in net.nodes else next(iter(net.nodes), "")
@@ -93,18 +95,24 @@ def _prefixes(net: Network, segment: str) -> Iterable[IPv4Network]:
 
 
 def _plug(graph: Graph, net: Network) -> None:
+    """A line from each node to each segment that it is in, also where its own device is plugged into its own part of an
+    overlay.
+    """
+    tips: dict[tuple[str, str], list[str]] = {}
+    places: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for plug in net.plugs:
-        at = len(graph.routes)
-        graph.routes.append(Route("plug", (plug.node, plug.segment), f"{plug.node} {plug.device} {plug.address}"))
-        graph.places[plug.node, plug.device] = at
-        graph.places[plug.port] = at
+        ends = (plug.node, plug.segment)
+        tips.setdefault(ends, []).append(f"{plug.node} {plug.device} {plug.address}")
+        places.setdefault(ends, []).extend(((plug.node, plug.device), plug.port))
     for overlay in net.overlays.values():
         for member, address in overlay.members:
-            tip = f"{member}: Geneve, VNI {overlay.vni}, at {address}"
-            graph.places |= {
-                (each.node, each.device): len(graph.routes) for each in overlay.tunnels() if each.node == member
-            }
-            graph.routes.append(Route("plug", (member, overlay.name), tip))
+            ends = (member, overlay.name)
+            tips.setdefault(ends, []).append(f"{member}: Geneve, VNI {overlay.vni}, at {address}")
+            tunnels = (each for each in overlay.tunnels() if each.node == member)
+            places.setdefault(ends, []).extend((each.node, each.device) for each in tunnels)
+    for ends, told in tips.items():
+        graph.places |= dict.fromkeys(places[ends], len(graph.routes))
+        graph.routes.append(Route("plug", ends, "; ".join(told)))
 
 
 def _wire(graph: Graph, net: Network) -> None:

@@ -164,9 +164,18 @@ READING = (
     ("inconclusive", "neither was shown, and that is no pass: say, because a control did not pass"),
     ("control", "the same probe with one thing changed, which must work: without it, silence would prove nothing"),
     ("marker in clear", "the probe's own mark could be read in the packet: at this place it is not encrypted"),
-    ("drill", "something is broken while a numbered stream and a TCP connection run; what they feel is measured"),
+    ("drill", "something is broken while traffic runs; what the traffic feels is measured"),
+    ("traffic", "numbered UDP packets with a TCP connection beside them, or numbered records in one TCP connection"),
     ("gap", "the longest time between two packets that arrived"),
     ("restored", "from the fault until a packet was sent after which none was lost"),
+    ("stall", "the longest time between two acknowledgements of records: TCP delivers late what was lost on the way"),
+    ("resumed", "from the fault until the records were acknowledged again as before it"),
+    ("ended", "the connection delivered nothing more: it was reset, or nobody acknowledged anything"),
+    (
+        "began",
+        "when the probe began by which a check was decided: checks are made one after the other: one that waits "
+        "for silence, or for a neighbour that does not answer, puts off those after it",
+    ),
 )
 
 
@@ -185,11 +194,13 @@ def _lab(lab: str, picture: Picture) -> Element:
 def _legend(picture: Picture) -> Element:
     """What the shapes of the picture are, as far as it has them."""
     sorts = {route.sort for route in picture.graph.routes}
+    overlay = any(part.kind == "overlay" for part in picture.graph.parts.values())
     level = "M2 8H32"
     entries: list[tuple[bool, Element, str]] = [
         (True, rect(3, 2, 28, 12, "box", 3), "a host"),
         (True, rect(3, 2, 28, 12, "box router", 3), "a router"),
         ("plug" in sorts, rect(3, 3, 28, 10, "segment", 3), "a segment, with its prefix"),
+        (overlay, rect(3, 3, 28, 10, "segment", 3), "with a VNI: an overlay, in Geneve tunnels between its hosts"),
         ("esp" in sorts, path(level, "link esp"), "an ESP tunnel (IPsec)"),
         ("gre" in sorts, path(level, "link gre"), "a GRE tunnel"),
         (True, path(level, "lit"), "in the pictures below: where the probe itself was seen"),

@@ -11,8 +11,9 @@ from xml.etree.ElementTree import Element, indent
 from labctl.claims.results import Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
 from labctl.probes.wire import Flow
+from labctl.report.felt import numbers
 from labctl.report.markup import tag, written
-from labctl.report.text import numbers, ways
+from labctl.report.text import ways
 from labctl.report.words import counted, milliseconds, packet, streamed
 
 MOST_PACKETS = 100

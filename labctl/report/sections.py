@@ -11,6 +11,7 @@ from labctl.claims.results import StreamVerdict
 from labctl.claims.verdicts import Verdict, Word
 from labctl.report.bounds import bounds_in_words, windows
 from labctl.report.course import letters
+from labctl.report.felt import began, ending, headline, never_resumed
 from labctl.report.ladder import ladder, places_of
 from labctl.report.markup import Child, tag
 from labctl.report.picture import Picture
@@ -19,6 +20,8 @@ from labctl.report.words import amount, milliseconds, probe, route, streamed
 
 MOST_WAYS = 4
 """Pictures of ways; further ones are told in words alone."""
+
+LAST_BEGAN = "until its last check began"
 
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
@@ -64,7 +67,8 @@ def check_section(verdict: Verdict, context: Context, check: Check | None, name:
     told = _check_facts(verdict, context, check)
     top = tag("div", told, figure, class_="side") if figure is not None else told
     inside = tag("div", top, seen, class_="inside")
-    return _folding(verdict, verdict.number, verdict.about or verdict.expected, inside, name or anchor(verdict))
+    claim = verdict.about or (f"{probe(check.action)}: {verdict.expected}" if check else verdict.expected)
+    return _folding(verdict, verdict.number, claim, inside, name or anchor(verdict))
 
 
 def _folding(
@@ -93,6 +97,7 @@ def _check_facts(verdict: Verdict, context: Context, check: Check | None) -> Ele
             *_sights(check.see if check else (), check.silent if check else ()),
             ("path", " > ".join(hop.node for hop in check.path) if check else ""),
             ("control", _links(verdict.control, context)),
+            ("began", "" if verdict.began_ms is None else began(verdict.began_ms)),
             ("took", milliseconds(verdict.elapsed_ms) if verdict.elapsed_ms else ""),
             ("evidence", tag("code", verdict.evidence) if verdict.evidence else None),
         )
@@ -122,6 +127,7 @@ def stream_section(verdict: StreamVerdict, context: Context) -> Element:
     told = (
         ("event", verdict.what),
         ("reason", verdict.reason),
+        ("connection", ending(verdict) if never_resumed(verdict) else ""),
         ("bounds", "; ".join(bounds_in_words(claim)) if claim else ""),
         ("traffic", _traffic(verdict, claim)),
         *(row for name, part in _parts(claim) for row in _sights(part.see, part.silent, f", {name}")),
@@ -137,8 +143,7 @@ def stream_section(verdict: StreamVerdict, context: Context) -> Element:
         _packets(verdict, context),
         class_="inside",
     )
-    gap = "" if verdict.longest_gap_ms is None else f"gap {milliseconds(verdict.longest_gap_ms)}"
-    return _folding(verdict, gap, verdict.about or verdict.what, inside, anchor(verdict), unfolded=True)
+    return _folding(verdict, headline(verdict), verdict.about or verdict.what, inside, anchor(verdict), unfolded=True)
 
 
 def _traffic(verdict: StreamVerdict, claim: Drill | Change | None) -> str:
@@ -162,11 +167,20 @@ def _figures(verdict: StreamVerdict) -> Element | None:
     """The numbers, large."""
     if verdict.lost is None:
         return None
+    rows = _of_records(verdict) if verdict.stream == "tcp" else _of_packets(verdict)
+    boxes = (tag("div", tag("b", str(what)), tag("span", label)) for label, what in rows if what is not None)
+    return tag("div", *boxes, class_="figures")
+
+
+Figures = list[tuple[str, str | int | None]]
+
+
+def _of_packets(verdict: StreamVerdict) -> Figures:
     restored = "never" if verdict.restored_ms is None else milliseconds(verdict.restored_ms)
-    rows: list[tuple[str, str | int | None]] = [
+    rows: Figures = [
         ("longest gap", _time(verdict.longest_gap_ms)),
         ("restored after", restored if verdict.kind == "drill" and (verdict.lost or restored == "never") else None),
-        ("in effect after", _time(verdict.reach_ms) if verdict.kind == "change" else None),
+        (LAST_BEGAN, _time(verdict.reach_ms)),
         (f"lost of {verdict.sent}", verdict.lost),
         ("dropped by the fault", verdict.dropped),
         ("lost after the repair", verdict.failback_lost),
@@ -179,8 +193,20 @@ def _figures(verdict: StreamVerdict) -> Element | None:
         rows.append(("TCP", "intact" if verdict.tcp.intact else "broken"))
         rows.append(("TCP, longest stall", _time(verdict.tcp.longest_stall_ms)))
         rows.append(("TCP, arrived", f"{amount(verdict.tcp.received)} of {amount(verdict.tcp.sent)}"))
-    boxes = (tag("div", tag("b", str(what)), tag("span", label)) for label, what in rows if what is not None)
-    return tag("div", *boxes, class_="figures")
+    return rows
+
+
+def _of_records(verdict: StreamVerdict) -> Figures:
+    ended = never_resumed(verdict)
+    delivered = verdict.sent - (verdict.lost or 0)
+    return [
+        ("resumed", "never") if ended else ("longest stall", _time(verdict.longest_gap_ms)),
+        ("resumed after", _time(verdict.restored_ms or None) if verdict.kind == "drill" else None),
+        (LAST_BEGAN, _time(verdict.reach_ms)),
+        (f"records delivered of {verdict.sent}", delivered),
+        ("dropped by the fault", verdict.dropped),
+        ("the connection", ("intact" if verdict.tcp.intact else "broken") if verdict.tcp else None),
+    ]
 
 
 def _time(ms: float | None) -> str | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 
 from labctl.claims.results import Results, StreamVerdict
 from labctl.claims.verdicts import Verdict
-from labctl.report.words import durations, listed, milliseconds, streamed, tcp
+from labctl.report.felt import began, headline, numbers
+from labctl.report.words import durations, listed, streamed
 
 WORD, NAME, NUMBER, LABEL = 13, 15, 13, 9
 """Columns: the verdict, the name, the number, and below a verdict the label of a fact; each with the space after it."""
@@ -75,14 +76,13 @@ def check_lines(verdict: Verdict, width: int = 0) -> Iterator[str]:
 
 def drill_lines(verdict: StreamVerdict, width: int = 0) -> Iterator[str]:
     """A drill or a change: its claim, its numbers, and why it did not pass."""
-    gap = "" if verdict.longest_gap_ms is None else f"gap {milliseconds(verdict.longest_gap_ms)}"
-    yield from _head(verdict.verdict, verdict.id, gap, verdict.about or verdict.what, width)
+    yield from _head(verdict.verdict, verdict.id, headline(verdict), verdict.about or verdict.what, width)
     facts = [("event", verdict.what)]
     facts += [("stream", streamed(verdict.stream))] if verdict.stream == "tcp" else []
     facts += [*(("numbers", line) for line in [numbers(verdict)] if line)]
     facts += [("way", ways(verdict))] if verdict.way else []
     for when, asides in (("first", verdict.first), ("then", verdict.then), ("after", verdict.afterwards)):
-        facts += [(when, f"{each.verdict} {each.id}: {each.about or each.expected}") for each in asides]
+        facts += [(when, _aside(each)) for each in asides]
     if verdict.attempts > 1:
         facts.append(("attempts", f"{verdict.attempts}: the one before was spoiled"))
     if verdict.verdict != "pass":
@@ -90,23 +90,9 @@ def drill_lines(verdict: StreamVerdict, width: int = 0) -> Iterator[str]:
     yield from _facts(facts, width)
 
 
-def numbers(verdict: StreamVerdict) -> str:
-    """What a stream measured, in a line; "" where nothing was."""
-    if verdict.lost is None:
-        return ""
-    words = [f"lost {verdict.lost} of {verdict.sent}"]
-    words.append("" if verdict.dropped is None else f"dropped by the fault {verdict.dropped}")
-    if verdict.longest_gap_ms is not None:
-        words.append(f"longest gap {milliseconds(verdict.longest_gap_ms)}")
-    if verdict.kind == "drill" and (verdict.lost or verdict.restored_ms is None):
-        words.append("not restored" if verdict.restored_ms is None else f"restored {milliseconds(verdict.restored_ms)}")
-    words.append(f"lost after the repair {verdict.failback_lost}" if verdict.failback_lost else "")
-    if verdict.reach_ms is not None:
-        words.append(f"in effect after {milliseconds(verdict.reach_ms)}")
-    words.append(f"twice {verdict.duplicated}" if verdict.duplicated else "")
-    words.append(f"reordered {verdict.reordered}" if verdict.reordered else "")
-    words.append(f"TCP {tcp(verdict.tcp)}" if verdict.tcp else "TCP not tried")
-    return "; ".join(word for word in words if word)
+def _aside(verdict: Verdict) -> str:
+    when = "" if verdict.began_ms is None else f" (began {began(verdict.began_ms)})"
+    return f"{verdict.verdict} {verdict.id}: {verdict.about or verdict.expected}{when}"
 
 
 def ways(verdict: StreamVerdict) -> str:

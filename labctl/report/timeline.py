@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 from labctl.claims.results import Course, StreamVerdict
 from labctl.report.bounds import Window
 from labctl.report.course import Outage, letters, outages, paused, short_way
+from labctl.report.felt import headline, never_resumed
 from labctl.report.svg import Point, drawing, line, number, path, polyline, rect, runs, text, ticks, wide
 from labctl.report.words import milliseconds, route, shortened
 
@@ -77,12 +78,12 @@ def timeline(verdict: StreamVerdict, windows: Sequence[Window] = ()) -> Element 
     poles = _events(canvas, course)
     top = canvas.y
     _ways(canvas, course)
-    _packets(canvas, course)
+    _packets(canvas, course, *(("written", "acked") if verdict.stream == "tcp" else ("sent", "received")))
     _gaps(canvas, without, verdict, top)
     _windows(canvas, windows)
     _delay(canvas, course)
     _axis(canvas, poles, top)
-    _legend(canvas, None in course.arrived_ms, paused(course, verdict.rate))
+    _legend(canvas, verdict, course)
     title = f"{verdict.id}: the stream against time"
     return drawing(WIDTH, canvas.y, title, _told(verdict, course), *canvas.behind, *canvas.shapes, *canvas.flags)
 
@@ -90,6 +91,8 @@ def timeline(verdict: StreamVerdict, windows: Sequence[Window] = ()) -> Element 
 def _told(verdict: StreamVerdict, course: Course) -> str:
     events = "; ".join(f"{each.what} at {milliseconds(each.at_ms)}" for each in course.events)
     gap = "" if verdict.longest_gap_ms is None else f", longest gap {milliseconds(verdict.longest_gap_ms)}"
+    if verdict.stream == "tcp":
+        return f"{verdict.sent} records written, {verdict.lost} not delivered, {headline(verdict)}. {events}."
     return f"{verdict.sent} packets sent, {verdict.lost} lost{gap}. {events}."
 
 
@@ -134,13 +137,13 @@ def _ways(canvas: _Canvas, course: Course) -> None:
                 break
 
 
-def _packets(canvas: _Canvas, course: Course) -> None:
-    top = canvas.row("sent")
+def _packets(canvas: _Canvas, course: Course, sent: str, received: str) -> None:
+    top = canvas.row(sent)
     fates = [(canvas.x(at), came is None) for at, came in zip(course.sent_ms, course.arrived_ms, strict=True)]
     dense = len(fates) > 1 and (fates[-1][0] - fates[0][0]) / (len(fates) - 1) < APART
     canvas.shapes.append(_strokes([x for x, lost in fates if dense or not lost], top, "sent"))
     canvas.shapes.append(_shares(fates, top) if dense else _strokes([x for x, lost in fates if lost], top, "lost"))
-    top = canvas.row("received")
+    top = canvas.row(received)
     canvas.shapes.append(_strokes(sorted(canvas.x(at) for at in course.arrived_ms if at is not None), top, "got"))
 
 
@@ -168,7 +171,8 @@ def _gaps(canvas: _Canvas, without: Sequence[Outage], verdict: StreamVerdict, ab
     """The times without packets, shaded up to `above`, and the length of the longest, as it was measured."""
     if not without:
         return
-    top = canvas.row("gap")
+    word = "stall" if verdict.stream == "tcp" else "gap"
+    top = canvas.row(word)
     longest = max(without, key=lambda each: each[2])
     shown = []
     for outage in without:
@@ -180,7 +184,8 @@ def _gaps(canvas: _Canvas, without: Sequence[Outage], verdict: StreamVerdict, ab
         ends = "".join(f"M{number(at)} {number(top + 5)}v10" for at in (left, right))
         canvas.shapes.append(path(f"{ends}M{number(left)} {number(top + 10)}H{number(right)}", "bracket"))
     length = milliseconds(longest[2] if verdict.longest_gap_ms is None else verdict.longest_gap_ms)
-    words = f"gap {length}" if len(without) == 1 else f"{len(without)} gaps, the longest {length}"
+    words = f"{word} {length}" if len(without) == 1 else f"{len(without)} {word}s, the longest {length}"
+    words = "never resumed" if never_resumed(verdict) else words
     width = wide(words, LABEL_SIZE, bold=True)
     at = _beside((canvas.x(longest[0]), canvas.x(longest[1])), width, shown)
     at = min(shown[-1][1] + 6, WIDTH - width) if at is None else at
@@ -201,7 +206,7 @@ def _windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
     if not windows:
         return
     top = canvas.row("bounds", 16)
-    spans = [(canvas.x(each.since_ms), min(canvas.x(each.until_ms), WIDTH)) for each in windows]
+    spans = [tuple(min(canvas.x(at), WIDTH - RIGHT) for at in (each.since_ms, each.until_ms)) for each in windows]
     for (left, right), each in zip(spans, windows, strict=True):
         canvas.shapes.append(rect(left, top, max(right - left, 2), 16, each.sort, 2, each.words))
     words = "; ".join(each.words for each in windows)
@@ -251,20 +256,28 @@ def _axis(canvas: _Canvas, poles: Sequence[Span], above: float) -> None:
     canvas.y = bottom + 30
 
 
-def _legend(canvas: _Canvas, lost: bool, paused: bool) -> None:
+STROKES = {
+    "udp": ("a packet sent", "one that never arrived", "one received", "a packet was under way"),
+    "tcp": ("a record written", "one never delivered", "one acknowledged", "a record took until it was acknowledged"),
+}
+"""In a legend, by what carries the stream: what was sent, lost, received, and how long what was."""
+
+
+def _legend(canvas: _Canvas, verdict: StreamVerdict, course: Course) -> None:
     """What the strokes are."""
+    sent, missing, got, while_ = STROKES[verdict.stream]
     y = canvas.y
     x = LEFT
     strokes = [
-        ("sent", "a packet sent"),
-        *([("lost", "one that never arrived")] if lost else []),
-        ("got", "one received"),
+        ("sent", sent),
+        *([("lost", missing)] if None in course.arrived_ms else []),
+        ("got", got),
     ]
     for class_, words in strokes:
         canvas.shapes.append(path(f"M{number(x)} {number(y)}v12m3 -12v12m3 -12v12", class_))
         canvas.shapes.append(text(x + 14, y + 10, words, "tick"))
         x += 14 + wide(words, LINE_SIZE) + 18
-    words = "delay: how long a packet was under way"
-    words += "; nothing sent: the machine kept the sender waiting" if paused else ""
+    words = f"delay: how long {while_}"
+    words += "; nothing sent: the machine kept the sender waiting" if paused(course, verdict.rate) else ""
     canvas.shapes.append(text(x, y + 10, words, "tick"))
     canvas.y = y + 20

@@ -39,6 +39,9 @@ _ICMP = {
 """ICMP TYPE/CODE (RFC 792, 1812) in words."""
 
 
+_PROTOCOLS = {"2": "IGMP", "112": "VRRP"}
+"""IP protocols (IANA) that captures tell by their numbers and labs have."""
+
 PHASES = ("up", "verify", "down")
 """In this order a lab goes through them."""
 
@@ -86,11 +89,11 @@ def packet(flow: Flow, *, sport: str = "") -> str:
 def _name(flow: Flow) -> str:
     if flow.icmp:
         return f"ICMP {_ICMP.get(flow.icmp, flow.icmp)}"
-    return f"IP protocol {flow.proto}" if flow.proto.isdecimal() else flow.proto.upper()
+    return _PROTOCOLS.get(flow.proto, f"IP protocol {flow.proto}" if flow.proto.isdecimal() else flow.proto.upper())
 
 
 def _end(address: str, port: int, instead: str = "") -> str:
-    return f"{address}:{instead or port}" if port else address
+    return f"{address} ({instead})" if port and instead else f"{address}:{port}" if port else address
 
 
 def probe(action: Action) -> str:

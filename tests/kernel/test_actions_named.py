@@ -94,7 +94,7 @@ def test_records_go_to_the_address_that_can_be_connected_to(session: Session) ->
     assert report.ready and report.records
     assert [number for number, _ in report.received] == list(range(len(report.sent)))
     assert all(sent <= at for sent, (_, at) in zip(report.sent, report.received, strict=True))
-    assert report.tcp is not None and report.tcp.intact, report.tcp
+    assert report.tcp is not None and report.tcp.intact and report.tcp.ended_ms is None, report.tcp
     marked = {flow.tap: flow.marked for flow in report.parts[0] if flow.dport == GOOD}
     assert marked["near"] >= len(report.sent) <= marked["far"]
 

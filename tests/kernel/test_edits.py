@@ -27,7 +27,7 @@ from labctl.plan.render import render_step
 from labctl.services.keeper import Keeper
 
 EVERY = os.environ.get("LABCTL_TEST_LONG") == "1"
-OF_EACH = 3
+OF_EACH = 2
 """Edits of a topology in the quick form: of other sorts in each, so that every sort has its turn in several."""
 SEED = 20
 SHORT, LONG = 2, 30

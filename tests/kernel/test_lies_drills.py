@@ -166,7 +166,7 @@ def _of_records() -> Iterator[Lie]:
     beside = several(by_lower("r"), by_lower("w"))
     yield Lie("the fault is beside the way", "the fault was not felt", beside, "inconclusive", 10_000, BLIND)
     gap = {**BLIND, "bounds": replace(bounds, felt=replace(bounds.felt, gap_ms=200))}
-    yield Lie("a longer gap", "ms without a packet", other=gap)
+    yield Lie("a longer stall", "ms of stall", other=gap)
     earlier = blocked(f"FORWARD -d {S} -p tcp -j DROP", -0.9, -0.4)
     yield Lie("held up before the fault", "held up before the event", earlier, "inconclusive", other=BLIND)
     reset = blocked(f"FORWARD -d {S} -p tcp -j REJECT --reject-with tcp-reset", 0.8, 1.3)

@@ -345,7 +345,7 @@ def _then() -> tuple[Check, ...]:
 def test_several_changes_each_begin_at_the_lab_as_it_is() -> None:
     more = SWAP.replace("X1", "X2").replace("set: {t1.weight: 0, t2.weight: 100}", "remove: [t2]")
     found = lab(VPN, FROM_PC, changes=f"{SWAP}\n{more}")
-    assert [each.what for each in found.changes] == ["t1.weight: 0, t2.weight: 100", "- t2"]
+    assert [each.what for each in found.changes] == ["t1.weight: 0 (was 100), t2.weight: 100 (was 0)", "- t2"]
     policies = [sum(isinstance(each, XfrmPolicy) for each in found.changed[word].objects) for word in ("X1", "X2")]
     assert policies[0] > policies[1]
 

@@ -229,6 +229,51 @@ def test_a_circle_that_is_meant_to_be_seen_is_allowed() -> None:
     assert looped(CUSTOM + "  allow: [loop]\n" + rows) == []
 
 
+@pytest.mark.parametrize("known", ["", "[161.26.0.7], in.example.com: "])
+def test_a_default_rule_goes_round_where_its_server_asks_the_resolver_about_some_names(known: str) -> None:
+    """Also where the server knows the longer of two zones otherwise."""
+    rows = ONPREM.replace("forward: {example.com: ", "forward: {example.com: " + known)
+    default = "  default: [192.168.5.2]\n  allow: [default_elsewhere, rule_elsewhere]\n"
+    name = "in.example.com" if known else "example.com"
+    assert looped(CUSTOM + default + rows) == [
+        f"resources.cr.default a question for {name} goes round in a circle: 192.168.5.2 -> 10.240.0.5 leads back to "
+        "this resolver"
+    ]
+    assert looped(CUSTOM + default.replace("allow: [", "allow: [loop, ") + rows) == []
+
+
+def test_a_circle_below_the_zone_of_a_rule_is_one_too() -> None:
+    rows = ONPREM.replace("forward: {example.com: ", "forward: {in.onprem.example.com: ")
+    assert [each.partition(" goes")[0] for each in looped(CUSTOM + rows)] == [
+        "resources.cr.rules[0].zone a question for in.onprem.example.com"
+    ]
+
+
+def test_a_circle_that_passes_a_resolver_is_told_there_alone() -> None:
+    second = ONPREM.replace("onprem.example.com: {w3: 192.168.4.10, pool: 192.168.7.0/30}, ", "")
+    assert [each.split()[0] for each in looped(CUSTOM + second)] == ["resources.cr.rules[0].zone"]
+
+
+# ---- a rule that takes a private name away
+
+
+def taken(rows: str) -> list[str]:
+    return [each for each in faults(VPE + rows) if "takes" in each]
+
+
+def test_a_rule_that_takes_the_name_of_a_gateway_away_must_be_meant() -> None:
+    rows = CUSTOM.replace("zone: onprem.example.com", "zone: example.com") + ONPREM
+    assert taken(rows) == [
+        "resources.cr.rules[0].zone takes kms.example.com, a private name of vpc1, away from the private DNS"
+    ]
+    assert taken(rows.replace("  rules:", "  allow: [rule_elsewhere]\n  rules:")) == []
+
+
+def test_a_longer_rule_gives_the_name_back_to_the_private_dns() -> None:
+    rows = CUSTOM.replace("zone: onprem.example.com", "zone: example.com") + ONPREM
+    assert taken(rows.replace("  rules: [", "  rules: [{zone: kms.example.com, to: [161.26.0.8]}, ")) == []
+
+
 # ---- on-premises
 
 

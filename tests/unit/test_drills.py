@@ -492,7 +492,21 @@ def test_records_acknowledged_as_late_as_ever_felt_nothing() -> None:
 def test_records_held_up_before_the_fault_prove_nothing() -> None:
     found = judge_drill(RECORDS, records(400, 900), TIME)
     assert (found.verdict, found.spoiled) == ("inconclusive", True)
-    assert found.reason.endswith("packets were held up before the event")
+    assert found.reason.endswith("records were held up before the event")
+
+
+def test_of_records_nothing_is_told_that_only_packets_suffer() -> None:
+    found = judge_drill(RECORDS, records(1000, 1640), TIME)
+    assert (found.duplicated, found.reordered, found.loss_derived_ms) == (None, None, None)
+    assert "resumed" in [each.what for each in found.course.events] if found.course else False
+
+
+def test_the_end_of_a_connection_is_an_event_of_its_course() -> None:
+    dead = replace(TCP, intact=False, reason="Connection reset by peer", ended_ms=1250.0)
+    found = judge_drill(RECORDS, replace(records(1000, 1000, lost=during(1000, 5000)), tcp=dead), TIME)
+    assert found.course is not None and found.tcp is not None
+    [event] = [each for each in found.course.events if each.what == "connection ended: Connection reset by peer"]
+    assert event.at_ms == found.tcp.ended_ms == 1250.0 - SENT[0]
 
 
 def test_records_that_never_come_are_lost_and_never_whole() -> None:

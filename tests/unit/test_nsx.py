@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 import pytest
-from core_lab import VPE, document_of, network_of, plan_of, routes, text_of
+from core_lab import VPE, VPN, document_of, network_of, plan_of, routes, text_of
 
 from labctl.kinds.resolve import resolve
 from labctl.model.network import Network, device_name
@@ -80,17 +80,65 @@ def test_a_route_of_a_zone_hides_neither_the_subnets_nor_the_services_of_the_pro
     assert near >= {"10.240.0.0/24", "10.240.64.0/24", "192.168.0.0/24", "161.26.0.0/16", "166.8.0.0/14"}
 
 
-def test_each_zone_has_a_table_of_its_own_and_a_route_without_zone_is_for_all() -> None:
+LINKED = """
+vpc1: {kind: vpc, subnets: {app: {zone: z1, prefix: 10.240.0.0/24}, db: {zone: z2, prefix: 10.240.64.0/24}}}
+fw: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
+wide: {kind: route, vpc: vpc1, zone: z1, to: 192.168.0.0/16, via: 10.240.0.4}
+dc: {kind: site, prefix: 192.168.4.0/22, router: cpe}
+dl: {kind: direct_link, from: dc, to: vpc1, peering: 169.254.10.0/30}
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "copied"), [("192.168.0.0/16", ["192.168.4.0/22"]), ("192.168.4.0/22", []), ("10.9.0.0/16", [])]
+)
+def test_a_route_of_a_zone_hides_nothing_that_the_router_knows_more_specifically(to: str, copied: list[str]) -> None:
+    net = network_of(changed(LINKED, "192.168.0.0/16", to))
+    [zone] = [
+        path.table for path in net.paths if (path.node, str(path.to), str(path.via)) == ("vpc1", to, "10.240.0.4")
+    ]
+    link = [path for path in net.paths if str(path.via) == "169.254.10.1"]
+    assert [str(path.to) for path in link if path.table == zone] == copied
+    assert [str(path.to) for path in link if not path.table] == ["192.168.4.0/22"]
+
+
+def test_next_hops_are_found_in_the_table_of_a_zone_that_has_a_default_route() -> None:
+    paths = network_of(changed(LINKED, "192.168.0.0/16", "0.0.0.0/0")).paths
+    [peering] = [path for path in paths if str(path.to) == "169.254.10.0/30"]
+    assert (peering.node, peering.device) == ("vpc1", "dl")
+    assert peering.table
+    first = next(path for path in paths if str(path.via) == "169.254.10.1")
+    assert paths.index(peering) < paths.index(first)
+
+
+def test_a_vpn_is_known_to_the_router_although_a_route_of_a_zone_leads_to_the_same_prefix() -> None:
+    first = "own: {kind: route, vpc: vpc1, zone: a, to: 172.16.10.0/24, via: 10.0.1.10}\n"
+    net = network_of(first + VPN.lstrip())
+    ways = {path.table: str(path.via) for path in net.paths if (path.node, str(path.to)) == ("vpc1", "172.16.10.0/24")}
+    assert ways.pop(0) == "10.0.1.2"
+    assert list(ways.values()) == ["10.0.1.10"]
+
+
+def test_each_zone_has_a_table_of_its_own() -> None:
     fw = "\nfw: {kind: instance, subnet: vmw.z2, address: 10.240.64.4}\n"
     more = "far: {kind: route, vpc: vmw, zone: z2, to: 172.16.0.0/16, via: 10.240.64.4}\n"
-    every = "rest: {kind: route, vpc: vmw, to: 172.17.0.0/16, via: 10.240.64.4, priority: 0}\n"
-    net = network_of(LAB + fw + more + every)
+    net = network_of(LAB + fw + more)
     found = tables(net, "vmw")
     [mine] = [number for number in found if "172.16.0.0/16" in found[number]]
     [other] = [number for number in found if "192.168.4.0/22" in found[number]]
     assert mine != other
     assert asked(net, "vmw", mine) == {device_name("vmw.z2"), "lo"}
-    assert "172.17.0.0/16 via 10.240.64.4" in routes(net, "vmw")
+
+
+def test_a_vpc_of_one_zone_needs_no_zone_in_its_routes() -> None:
+    rows = """
+vpc1: {kind: vpc, subnets: {app: {zone: z1, prefix: 10.240.0.0/24}}}
+fw: {kind: instance, subnet: vpc1.app, address: 10.240.0.4}
+out: {kind: route, vpc: vpc1, to: 172.17.0.0/16, via: 10.240.0.4, priority: 0}
+"""
+    net = network_of(rows)
+    assert "172.17.0.0/16 via 10.240.0.4" in routes(net, "vpc1")
+    assert set(tables(net, "vpc1")) == {0}
 
 
 def test_the_priority_of_a_route_is_its_metric() -> None:

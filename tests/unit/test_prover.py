@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from report_lab import checks
 
+from labctl.claims.expectations import Check, Expected
 from labctl.claims.results import StreamVerdict
 from labctl.describe import Described, describe
 from labctl.errors import UsageError
+from labctl.probes.wire import Reply
+from labctl.prove.bench import Bench, now_ms
+from labctl.prove.changing import meanwhile
 from labctl.prove.prover import ATTEMPTS, chosen, measured
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
@@ -71,3 +78,39 @@ def test_a_machine_that_is_always_busy_ends_it() -> None:
 def test_what_the_lab_did_is_never_given_another_try(word: str) -> None:
     waiting = [StreamVerdict("D1", "", "drill", "", word) for _ in range(3)]  # type: ignore[arg-type]
     assert (measured(lambda: waiting.pop(0)).attempts, len(waiting)) == (1, 2)
+
+
+class Answering:
+    """A session in which every check finds at its third probe what it asks for; when each was probed."""
+
+    def __init__(self) -> None:
+        self.tried: dict[str, list[float]] = {}
+
+    def probe(self, check: Check) -> Reply:
+        tries = self.tried.setdefault(check.id, [])
+        tries.append(now_ms())
+        return Reply("ok" if len(tries) > 2 else "refused", ready=True, sent=1)
+
+
+class Asking:
+    """A bench in which the probe of a check is the check itself."""
+
+    def __init__(self) -> None:
+        self.answering = Answering()
+
+    def session(self) -> Answering:
+        return self.answering
+
+    def probe(self, check: Check) -> Check:
+        return check
+
+
+def test_a_check_beside_an_event_began_with_the_probe_by_which_it_came_true() -> None:
+    bench = Asking()
+    check = replace(checks()[0], see=(), silent=(), path=(), expected=Expected("ok"))
+    event = now_ms() - 500
+    found = meanwhile(cast("Bench", bench), (check, replace(check, id="P2")), event, now_ms() + 60_000)
+    assert [each.verdict for each in found] == ["pass", "pass"]
+    for verdict in found:
+        *_, failed, passed = (at - event for at in bench.answering.tried[verdict.id])
+        assert 500 <= failed < (verdict.began_ms or 0.0) <= passed

@@ -11,6 +11,7 @@ from labctl.claims.results import Course, Event, Results, StreamVerdict
 from labctl.claims.verdicts import Verdict, Word
 from labctl.probes.wire import Flow, TcpReport, Way
 from labctl.report.data import check_data, flow_data, results_data, stream_data
+from labctl.report.felt import numbers
 from labctl.report.text import (
     CHANGES,
     DRILLS,
@@ -20,7 +21,6 @@ from labctl.report.text import (
     Groups,
     check_lines,
     drill_lines,
-    numbers,
     summary,
     ways,
 )

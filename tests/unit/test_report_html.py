@@ -136,7 +136,7 @@ def test_a_drill_shows_its_stream_its_bounds_its_numbers_and_its_ways(page: Page
 
 
 def test_a_change_shows_what_was_checked_after_it(page: Page) -> None:
-    assert "340 ms in effect after" in page.words
+    assert "340 ms until its last check began" in page.words
     assert "While changed, this was checked ✓ pass C1-then the data centre reaches the VPC" in page.words
 
 
@@ -180,7 +180,7 @@ def poisoned(value: Any, poison: str) -> Any:
     if isinstance(value, dict):
         return {key: poisoned(each, poison) for key, each in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        kept = ("verdict", "kind", "id", "course", "proto", "icmp")
+        kept = ("verdict", "kind", "id", "course", "proto", "icmp", "stream")
         names = [field.name for field in fields(value) if field.name not in kept]
         return replace(value, **{name: poisoned(getattr(value, name), poison) for name in names})
     return value

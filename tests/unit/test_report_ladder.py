@@ -48,7 +48,7 @@ def test_what_was_seen_at_one_device_under_two_names_is_one_row() -> None:
 def test_flows_that_differ_by_their_source_port_alone_are_one_row() -> None:
     many = tuple(replace(SEEN, sport=40000 + i, packets=2, marked=1, data=100, first_ms=1000.0 + i) for i in range(50))
     [row] = cells(many)
-    assert "172.16.10.10:50 ports → 10.0.1.10:8080" in row[2]
+    assert "172.16.10.10 (50 ports) → 10.0.1.10:8080" in row[2]
     assert row[3:] == ["100", "5 kB, longest 1500"]
     inside = tuple(replace(QUOTE, inner=replace(SEEN, sport=i), packets=1) for i in range(1, 51))
     assert "50 ports" in cells(inside)[0][2]
@@ -89,7 +89,9 @@ def test_packets_in_words() -> None:
     assert packet(QUOTE).startswith("ICMP prohibited 198.51.100.10 → 198.51.100.66 about (TCP ")
     assert packet(Flow("", "", "", "icmp", "a", "b", icmp="8/0")) == "ICMP echo request a → b"
     assert packet(Flow("", "", "", "icmp", "a", "b", icmp="99/1")) == "ICMP 99/1 a → b"
-    assert packet(Flow("", "", "", "112", "a", "b")) == "IP protocol 112 a → b"
+    assert [packet(Flow("", "", "", proto, "a", "b")) for proto in ("112", "2", "99")] == [
+        "VRRP a → b", "IGMP a → b", "IP protocol 99 a → b",
+    ]  # fmt: skip
 
 
 def test_a_table_has_a_caption_and_heads_for_readers_aloud() -> None:

@@ -121,6 +121,21 @@ def test_a_lab_without_nodes_is_drawn_empty() -> None:
     assert re.search(r"viewBox=\"0 0 \d", written(picture.whole("empty")))
 
 
+def test_a_member_of_an_overlay_has_one_line_to_it_also_where_it_is_plugged_in() -> None:
+    net = Network()
+    for name in ("edge1", "edge2"):
+        net.node(name, forwards=True)
+    net.overlay("transit", 530, {f"edge{i}": IPv4Address(f"10.1.0.{i}") for i in (1, 2)}, mtu=1400)
+    device = net.plug("edge1", "transit", IPv4Interface("100.64.0.2/24"), host="edge1")
+    graph = graph_of(net, {}, "edge1")
+    [route] = [each for each in graph.routes if each.parts == ("edge1", "transit")]
+    assert route.tip == f"edge1 {device} 100.64.0.2/24; edge1: Geneve, VNI 530, at 10.1.0.1"
+    [tunnel] = [each.device for each in net.overlays["transit"].tunnels() if each.node == "edge1"]
+    assert graph.routes[graph.places["edge1", device]] == graph.routes[graph.places["edge1", tunnel]] == route
+    assert len(graph.routes) == 2
+    assert (graph.parts["transit"].kind, "VNI 530" in graph.parts["transit"].lines) == ("overlay", True)
+
+
 def test_lines_leave_a_box_in_the_order_of_their_far_ends() -> None:
     net = backbone(3, 6)
     for i in range(6):

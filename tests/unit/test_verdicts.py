@@ -107,16 +107,16 @@ def test_a_check_without_evidence_is_inconclusive_with_its_reason() -> None:
 
 
 CONNECT = replace(CHECK, action=Connect(443, 17, B), expected=Expected("ok", established=16))
-HELD = replace(REPLY, established=16, rest="1 filtered (no answer to the SYN)", sent=20)
+HELD = replace(REPLY, established=16, rest="1 of 17 got no answer", sent=20)
 
 
 def test_connections_are_counted_exactly_and_the_rest_is_told() -> None:
     assert word(CONNECT, HELD) == "pass"
-    assert "16 established, not so 1 filtered (no answer to the SYN)" in judge(CONNECT, HELD).observed
+    assert "16 established, 1 of 17 got no answer" in judge(CONNECT, HELD).observed
     assert judge(CONNECT, HELD).number == "16 held"
     for count in (15, 17):
         told = reason(CONNECT, replace(HELD, established=count))
-        assert told.startswith(f"{count} of 17 connections were established together, expected 16: 1 filtered")
+        assert told.startswith(f"{count} of 17 connections were established together, expected 16: 1 of 17 got no")
     every = replace(CONNECT, expected=Expected("ok"))
     assert reason(every, HELD).startswith("16 of 17 connections were established together, expected 17")
 
@@ -495,6 +495,20 @@ def test_what_was_observed_is_told_in_a_line() -> None:
     assert observed(http) == f"ok, from server web, status 200, body `{'x' * 60}...`"
     assert observed(Reply("ok", hops=("a", "*"))) == "ok, hops a, *"
     assert observed(Reply("ok", rate_bit=9.4e6, answered=3)) == "ok, 9.4 Mbit/s, 3 flows answered"
+
+
+def test_a_neighbour_that_never_answered_is_told_where_a_route_ends_with_it() -> None:
+    ask = Flow("x", "pc", "lan", "arp", "10.0.0.4", "10.0.0.9", packets=3)
+    lost = Reply("no_route", reporter="10.0.0.4", flows=(ask,))
+    assert observed(lost) == "no_route, by 10.0.0.4, nobody answered ARP for 10.0.0.9"
+    answer = replace(ask, src="10.0.0.9", dst="10.0.0.4")
+    for other in (replace(lost, flows=(ask, answer)), replace(lost, reporter="10.0.0.1"), replace(lost, outcome="ok")):
+        assert "ARP" not in observed(other)
+
+
+def test_many_answers_are_counted() -> None:
+    many = tuple(f"10.0.0.{i}" for i in range(126))
+    assert observed(Reply("ok", answers=many)) == "ok, answers 126 addresses, the first 10.0.0.0"
 
 
 def test_what_was_expected_is_told_in_a_line() -> None:
