@@ -82,7 +82,11 @@ def edits(topology: str, lab: str = "t") -> tuple[Edit, ...]:
 def _data(topology: str, lab: str) -> dict[str, Any]:
     # Every scalar is text: YAML 1.1 would take the field `on` for a truth.
     written = yaml.load((TOPOLOGIES / f"{topology}.yaml").read_text(), yaml.BaseLoader)
-    return {**{key: each for key, each in written.items() if key not in _CLAIMS}, "lab": lab}
+    kept = {key: each for key, each in written.items() if key not in (*_CLAIMS, "variables")}
+    text = yaml.safe_dump(kept)
+    # A variable that only the claims use would be one too many.
+    variables = {name: each for name, each in written.get("variables", {}).items() if f"${{{name}" in text}
+    return {**kept, "variables": variables, "lab": lab}
 
 
 def _described(data: dict[str, Any]) -> Described | None:
